@@ -1,0 +1,311 @@
+//! Every metric of the daemon, in one place. A metric's help text is its documentation.
+//!
+//! One prefix, base units last, `_total` on counters; labels are bounded (source, topic,
+//! partition, collection, reason, route), never ids.
+
+use std::sync::Arc;
+
+use prometheus::{
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Cheap to clone: all clones count into the same registry.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    pub source: Arc<SourceMetrics>,
+    pub wal: Arc<WalMetrics>,
+    pub collection: Arc<CollectionMetrics>,
+    pub http: Arc<HttpMetrics>,
+}
+
+/// Per source, or per partition (`source`, `topic`, `partition`; a queue's partition is `-`).
+pub struct SourceMetrics {
+    pub received: IntCounterVec,
+    pub decoded: IntCounterVec,
+    pub duplicates: IntCounterVec,
+    pub dead_letters: IntCounterVec,
+    pub durable_offset: IntGaugeVec,
+    pub applied_offset: IntGaugeVec,
+    pub committed_offset: IntGaugeVec,
+    pub end_offset: IntGaugeVec,
+    pub lag_seconds: GaugeVec,
+    pub paused: IntGaugeVec,
+    pub halted: IntGaugeVec,
+    pub reconnects: IntCounterVec,
+}
+
+pub struct WalMetrics {
+    pub appended_bytes: IntCounter,
+    pub appended_records: IntCounter,
+    pub bytes: IntGauge,
+    pub frame_bytes: Histogram,
+    pub fsync_seconds: Histogram,
+    pub queue_bytes: IntGauge,
+    pub durable_seq: IntGauge,
+    pub applied_seq: IntGauge,
+    pub checkpoint_seq: IntGauge,
+    pub checkpoint_seconds: Histogram,
+}
+
+/// Per collection (`collection`), and per vector where named so (`vector`).
+pub struct CollectionMetrics {
+    pub points: IntGaugeVec,
+    pub segments: IntGaugeVec,
+    pub head_bytes: IntGaugeVec,
+    /// Rows that a search scans exactly because no graph covers them.
+    pub exact_rows: IntGaugeVec,
+    pub graph_rows: IntGaugeVec,
+    pub graph_builds: IntCounterVec,
+    pub merges: IntCounterVec,
+    /// Records applied since the data directory was made, as checkpointed, by kind
+    /// (`operations`, `duplicate`, `dead_letter`, `moved`).
+    pub applied_records: IntGaugeVec,
+    pub dead_letters: IntGauge,
+}
+
+pub struct HttpMetrics {
+    pub duration_seconds: HistogramVec,
+    pub responses: IntCounterVec,
+    pub connections: IntGauge,
+}
+
+/// Registers what it makes. Names and labels are constants of this file, so a failure is a
+/// programming error that the first test of this module meets.
+struct Make<'a>(&'a Registry);
+
+impl Make<'_> {
+    fn keep<T: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        made: prometheus::Result<T>,
+    ) -> T {
+        match made.and_then(|metric| self.0.register(Box::new(metric.clone())).map(|()| metric)) {
+            Ok(metric) => metric,
+            Err(error) => unreachable!("a metric of this file is malformed: {error}"),
+        }
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: Vec<f64>) -> Histogram {
+        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
+    }
+}
+
+/// `first`, then each bound `factor` times the last.
+fn buckets(first: f64, factor: f64, count: i32) -> Vec<f64> {
+    (0..count).map(|power| first * factor.powi(power)).collect()
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let make = Make(&registry);
+        let metrics = (source(&make), wal(&make), collection(&make), http(&make));
+        Metrics {
+            source: Arc::new(metrics.0),
+            wal: Arc::new(metrics.1),
+            collection: Arc::new(metrics.2),
+            http: Arc::new(metrics.3),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        Metrics::default()
+    }
+
+    /// The text exposition format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => format!("# the metrics could not be encoded: {error}\n"),
+        }
+    }
+}
+
+fn source(make: &Make<'_>) -> SourceMetrics {
+    let stream = &["source", "topic", "partition"];
+    SourceMetrics {
+        received: make.counters(
+            "pointd_source_received_total",
+            "Messages delivered by the broker.",
+            stream,
+        ),
+        decoded: make.counters(
+            "pointd_source_decoded_total",
+            "Messages decoded into operations.",
+            stream,
+        ),
+        duplicates: make.counters(
+            "pointd_source_duplicates_total",
+            "Deliveries recognised as already in the log.",
+            stream,
+        ),
+        dead_letters: make.counters(
+            "pointd_dead_letters_total",
+            "Messages that could not be applied, by reason.",
+            &["source", "reason"],
+        ),
+        durable_offset: make.gauges(
+            "pointd_source_durable_offset",
+            "Next offset after the last message in the log.",
+            stream,
+        ),
+        applied_offset: make.gauges(
+            "pointd_source_applied_offset",
+            "Next offset after the last applied message.",
+            stream,
+        ),
+        committed_offset: make.gauges(
+            "pointd_source_committed_offset",
+            "Offset committed at the broker.",
+            stream,
+        ),
+        end_offset: make.gauges(
+            "pointd_source_end_offset",
+            "The broker's end of the partition.",
+            stream,
+        ),
+        lag_seconds: make.keep(GaugeVec::new(
+            Opts::new(
+                "pointd_source_lag_seconds",
+                "Age of the newest applied message while more are waiting; 0 at the end.",
+            ),
+            stream,
+        )),
+        paused: make.gauges(
+            "pointd_source_paused",
+            "1 while fetching is paused because the log is behind.",
+            &["source"],
+        ),
+        halted: make.gauges(
+            "pointd_source_halted",
+            "1 while a partition is stopped and needs an operator.",
+            stream,
+        ),
+        reconnects: make.counters(
+            "pointd_source_reconnects_total",
+            "Connections to the broker made again after a loss.",
+            &["source"],
+        ),
+    }
+}
+
+fn wal(make: &Make<'_>) -> WalMetrics {
+    WalMetrics {
+        appended_bytes: make
+            .counter("pointd_wal_appended_bytes_total", "Bytes appended to the log."),
+        appended_records: make
+            .counter("pointd_wal_appended_records_total", "Records appended to the log."),
+        bytes: make.gauge("pointd_wal_bytes", "Size of the log files on disk."),
+        frame_bytes: make.histogram(
+            "pointd_wal_frame_bytes",
+            "Size of a frame: what one fsync covers.",
+            buckets(256.0, 4.0, 10),
+        ),
+        fsync_seconds: make.histogram(
+            "pointd_wal_fsync_seconds",
+            "Duration of one fsync of the log.",
+            buckets(0.000_05, 2.5, 12),
+        ),
+        queue_bytes: make.gauge(
+            "pointd_wal_queue_bytes",
+            "Bytes taken from sources that are not in the log yet.",
+        ),
+        durable_seq: make.gauge("pointd_wal_durable_seq", "The highest seq that is fsynced."),
+        applied_seq: make.gauge("pointd_applied_seq", "The highest seq that readers see."),
+        checkpoint_seq: make.gauge(
+            "pointd_checkpoint_seq",
+            "The seq of the newest manifest: where a restart begins to replay.",
+        ),
+        checkpoint_seconds: make.histogram(
+            "pointd_checkpoint_seconds",
+            "Duration of one checkpoint.",
+            buckets(0.001, 4.0, 9),
+        ),
+    }
+}
+
+fn collection(make: &Make<'_>) -> CollectionMetrics {
+    let vector = &["collection", "vector"];
+    CollectionMetrics {
+        points: make.gauges("pointd_points", "Points in the collection.", &["collection"]),
+        segments: make.gauges(
+            "pointd_segments",
+            "Immutable segments, over all columns.",
+            &["collection"],
+        ),
+        head_bytes: make.gauges(
+            "pointd_head_bytes",
+            "Rows still only in memory and in the log.",
+            &["collection"],
+        ),
+        exact_rows: make.gauges(
+            "pointd_exact_rows",
+            "Rows that a search scans exactly: no graph covers them yet.",
+            vector,
+        ),
+        graph_rows: make.gauges("pointd_graph_rows", "Rows covered by a graph.", vector),
+        graph_builds: make.counters("pointd_graph_builds_total", "Graphs built.", vector),
+        merges: make.counters("pointd_merges_total", "Merges of segments.", &["collection"]),
+        applied_records: make.gauges(
+            "pointd_applied_records",
+            "Records applied since the data directory was made, by kind.",
+            &["kind"],
+        ),
+        dead_letters: make.gauge("pointd_dead_letters", "Dead letters kept."),
+    }
+}
+
+fn http(make: &Make<'_>) -> HttpMetrics {
+    let route = &["method", "route"];
+    HttpMetrics {
+        duration_seconds: make.keep(HistogramVec::new(
+            HistogramOpts::new("pointd_http_duration_seconds", "Duration of a request, by route.")
+                .buckets(buckets(0.000_1, 3.0, 11)),
+            route,
+        )),
+        responses: make.counters(
+            "pointd_http_responses_total",
+            "Responses, by status.",
+            &["method", "route", "status"],
+        ),
+        connections: make.gauge("pointd_http_connections", "Open connections."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_registers_and_renders() {
+        let metrics = Metrics::new();
+        metrics.wal.durable_seq.set(7);
+        metrics.source.received.with_label_values(&["orders", "points", "0"]).inc();
+        let text = metrics.render();
+        assert!(text.contains("pointd_wal_durable_seq 7"));
+        assert!(text.contains(
+            r#"pointd_source_received_total{partition="0",source="orders",topic="points"} 1"#
+        ));
+    }
+}

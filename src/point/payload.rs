@@ -1,0 +1,75 @@
+//! A point's payload: a JSON object, kept as its text.
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// A JSON object as compact UTF-8 text, validated when made. It stays text from the
+/// message to the reader: the log, the segments and the answers all copy bytes, and only
+/// a filter parses it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(Bytes);
+
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidPayload {
+    #[error("a payload is a JSON object: {0}")]
+    NotAnObject(#[from] serde_json::Error),
+}
+
+impl Payload {
+    /// The payload of a point that was given none: `{}`.
+    pub fn empty() -> Self {
+        Payload(Bytes::from_static(b"{}"))
+    }
+
+    pub fn from_map(map: &Map<String, Value>) -> Self {
+        // A map of JSON values always serialises; an allocation failure aborts.
+        Payload(serde_json::to_vec(map).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from))
+    }
+
+    /// Takes bytes that a `Payload` once was, for instance from the log or a segment whose
+    /// checksum was verified. Does not check them again.
+    pub fn from_stored(bytes: Bytes) -> Self {
+        Payload(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        &self.0[..] == b"{}"
+    }
+
+    pub fn to_map(&self) -> Result<Map<String, Value>, InvalidPayload> {
+        Ok(serde_json::from_slice(&self.0)?)
+    }
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error;
+        let text = std::str::from_utf8(&self.0).map_err(S::Error::custom)?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(S::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Through a map, so that numbers out of range are refused here and the text is compact.
+        let map = Map::<String, Value>::deserialize(deserializer)?;
+        Ok(Payload::from_map(&map))
+    }
+}

@@ -1,0 +1,149 @@
+//! Places of a message: ours (the [`Seq`]) and the broker's (the [`Position`]).
+
+mod codec;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use codec::InvalidPosition;
+
+/// Our place of a message: its number in the log, counted from 1. The API's `operation_id`.
+/// 0 stands before the first message.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    pub fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    pub fn now() -> Self {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(elapsed.as_millis() as u64)
+    }
+}
+
+/// The offset a Kafka partition's next message has. Not a [`Seq`].
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Offset(pub u64);
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Something messages come from in one order: a partition of a topic, or a queue.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Stream {
+    Partition {
+        /// The source's name in the configuration.
+        source: String,
+        /// The broker cluster's own id: offsets mean nothing in another cluster.
+        cluster: String,
+        topic: String,
+        /// Kafka's topic id, where the broker tells one: a topic deleted and created again
+        /// under its old name has another.
+        topic_id: Option<Uuid>,
+        partition: i32,
+    },
+    Queue {
+        source: String,
+        /// Host list and virtual host, as configured, without credentials.
+        cluster: String,
+        queue: String,
+    },
+}
+
+impl Stream {
+    pub fn source(&self) -> &str {
+        match self {
+            Stream::Partition { source, .. } | Stream::Queue { source, .. } => source,
+        }
+    }
+
+    /// The topic or queue.
+    pub fn name(&self) -> &str {
+        match self {
+            Stream::Partition { topic, .. } => topic,
+            Stream::Queue { queue, .. } => queue,
+        }
+    }
+
+    /// The partition's number; a queue has none.
+    pub fn partition(&self) -> Option<i32> {
+        match self {
+            Stream::Partition { partition, .. } => Some(*partition),
+            Stream::Queue { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stream::Partition { topic, partition, .. } => write!(f, "{topic}/{partition}"),
+            Stream::Queue { queue, .. } => f.write_str(queue),
+        }
+    }
+}
+
+/// Where in its stream a message stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// The offset *after* the message: where consumption goes on.
+    Next(Offset),
+    /// A queue has no offsets; a delivery is recognised by what it says.
+    Fingerprint(Fingerprint),
+}
+
+/// What a queue's delivery is recognised by when it comes again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// xxh3, 128 bits, of the body.
+    pub body: u128,
+    /// The publisher's `message-id` property, if it set one.
+    pub message_id: Option<String>,
+}
+
+/// The broker's place of a message. Streams are shared: a million positions of one partition
+/// hold one copy of its names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    pub stream: Arc<Stream>,
+    pub mark: Mark,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.mark {
+            Mark::Next(offset) => write!(f, "{} next {offset}", self.stream),
+            Mark::Fingerprint(print) => write!(f, "{} body {:032x}", self.stream, print.body),
+        }
+    }
+}

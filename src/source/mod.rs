@@ -1,0 +1,82 @@
+//! Brokers: where messages come from.
+//!
+//! A source takes deliveries from its broker, gives them out in *batches* that it numbers
+//! from 1, in order, and tells the broker (offset commit, ack) only what has become durable.
+//! It never learns what makes a batch durable: it reads a [`Watermark`].
+//!
+//! Promise: the items of one stream come out in the broker's order; nothing is committed or
+//! acked beyond the watermark. No promise: that an item comes out only once. After a restart
+//! or a reconnect a broker delivers again, and the room that appends recognises it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::position::{Position, UnixMillis};
+
+/// One thing that happened in a stream.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub position: Position,
+    pub what: What,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    Message(Delivery),
+    /// The position moved and nothing was delivered: transaction markers, compaction, the end
+    /// of a partition.
+    Moved,
+    /// Where consumption of a stream begins that had no position yet: decided once, made
+    /// durable before anything is consumed. With `forget_others`, positions that the same
+    /// source has in any other cluster will never be needed again (an embedded broker's data
+    /// ends with its process).
+    Start {
+        forget_others: bool,
+    },
+}
+
+/// What a broker delivered, as it was.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The broker's or the publisher's time of the message; the time of arrival if it has none.
+    pub time: UnixMillis,
+    pub key: Option<Bytes>,
+    /// `None` is a Kafka tombstone.
+    pub value: Option<Bytes>,
+    /// In order; names may repeat. AMQP's properties `content-type`, `content-encoding`,
+    /// `type` and `message-id` come first, under those names.
+    pub headers: Vec<(String, Bytes)>,
+    /// The broker says it may have delivered this before (AMQP).
+    pub redelivered: bool,
+}
+
+/// A run of items, taken together. Numbered from 1 by its source, without holes.
+#[derive(Debug)]
+pub struct Batch {
+    pub number: u64,
+    pub items: Vec<Item>,
+}
+
+/// Where a source puts its batches. Full means: keep the batch, stop fetching, offer it again.
+pub trait Outlet: Send + Sync {
+    /// Never blocks; gives the batch back when there is no room.
+    fn offer(&self, batch: Batch) -> Result<(), Batch>;
+}
+
+/// The highest batch number up to which everything is durable. Written by whoever makes
+/// batches durable, read by the source.
+#[derive(Clone, Debug, Default)]
+pub struct Watermark(Arc<AtomicU64>);
+
+impl Watermark {
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Batches of one source become durable in order, so this only ever rises.
+    pub fn raise(&self, number: u64) {
+        self.0.fetch_max(number, Ordering::AcqRel);
+    }
+}
