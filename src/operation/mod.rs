@@ -1,1 +1,163 @@
-//! To be written.
+//! What a message asks for, and its encodings: JSON on the way in, protobuf in the log.
+//!
+//! A [`Body`] is what one log record says, with everything resolved: replay needs no
+//! configuration, clock or limit to know what it means. Whether an operation can be applied
+//! (does the collection exist, does the vector name) depends on the state at its seq and is
+//! decided by the applier, never here.
+
+mod codec;
+mod json;
+mod upsert;
+
+use bytes::Bytes;
+
+use crate::point::{NamedVector, Payload, PointId, Schema};
+
+pub use codec::{InvalidBody, decode, encode};
+pub use json::{Limits, NESTING_MAX, decode_message};
+pub use upsert::{DeleteBody, UpsertBody};
+
+/// What one log record says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    Message(Message),
+    /// Cannot be decoded: a dead letter.
+    Rejected(Rejection),
+    /// Already in the log at an earlier seq.
+    Duplicate,
+    /// Only the position moved.
+    Moved,
+    /// Where consumption of a stream begins. See `source::What::Start`.
+    Start {
+        forget_others: bool,
+    },
+}
+
+/// One or more operations on one collection, applied as a whole or not at all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    pub collection: String,
+    pub operations: Vec<Operation>,
+    /// What was delivered, kept where the message looked as if it could not be applied when
+    /// it was decoded, so that its dead letter can show the original bytes.
+    pub original: Option<Original>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Refused if the collection exists. With `from_config`, done at most once in the life of
+    /// a data directory, and silently nothing after that.
+    CreateCollection { schema: Schema, from_config: bool },
+    /// Refused if the collection does not exist.
+    DeleteCollection,
+    /// Replaces each point whole.
+    Upsert(Vec<UpsertPoint>),
+    /// Ids without a point are passed over.
+    DeletePoints(Vec<PointId>),
+}
+
+/// A whole point as given: vectors not yet normalised, none of them checked against a schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpsertPoint {
+    pub id: PointId,
+    pub vectors: Vec<NamedVector>,
+    pub payload: Payload,
+}
+
+/// A delivery as the broker gave it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Original {
+    pub key: Option<Bytes>,
+    pub value: Bytes,
+    pub headers: Vec<(String, Bytes)>,
+}
+
+/// A message that cannot be applied, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejection {
+    pub refusal: Refusal,
+    pub original: Original,
+}
+
+/// Why a message is not applied: a reason to count by, and a sentence for whoever mends it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refusal {
+    pub reason: Reason,
+    pub detail: String,
+}
+
+impl Refusal {
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Refusal { reason, detail: detail.into() }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $tag:literal, $label:literal;)*) => {
+        /// Labels and tags are part of the log's format and of the metrics: neither is ever
+        /// used twice.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$doc])* $variant),* }
+
+        impl Reason {
+            pub const ALL: &[Reason] = &[$(Reason::$variant),*];
+
+            /// The metric label.
+            pub fn label(self) -> &'static str {
+                match self { $(Reason::$variant => $label),* }
+            }
+
+            fn tag(self) -> u32 {
+                match self { $(Reason::$variant => $tag),* }
+            }
+
+            fn from_tag(tag: u32) -> Option<Reason> {
+                match tag { $($tag => Some(Reason::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+reasons! {
+    NotUtf8 = 1, "not_utf8";
+    NotJson = 2, "not_json";
+    /// JSON, but not of a message's shape.
+    InvalidMessage = 3, "invalid_message";
+    MissingId = 4, "missing_id";
+    UnknownOperation = 5, "unknown_operation";
+    /// Empty, or with a value that is not a finite f32.
+    InvalidVector = 6, "invalid_vector";
+    TooDeep = 7, "too_deep";
+    TooLarge = 8, "too_large";
+    /// Neither the message nor its source names a collection.
+    NoCollection = 9, "no_collection";
+    UnknownCollection = 10, "unknown_collection";
+    CollectionExists = 11, "collection_exists";
+    UnknownVector = 12, "unknown_vector";
+    WrongDimension = 13, "wrong_dimension";
+    /// Cosine similarity of a zero vector is not defined.
+    ZeroVector = 14, "zero_vector";
+    InvalidSchema = 15, "invalid_schema";
+    /// `serve --reject-seq`.
+    RejectedByOperator = 16, "rejected_by_operator";
+    /// A value without a key that names a point (tombstones).
+    MissingValue = 17, "missing_value";
+    /// The collection is full: no slot is left.
+    CollectionFull = 18, "collection_full";
+}
+
+impl serde::Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Reason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let label = String::deserialize(deserializer)?;
+        Reason::ALL.iter().copied().find(|reason| reason.label() == label).ok_or_else(|| {
+            serde::de::Error::custom(format!("`{label}` is not a reason this version knows"))
+        })
+    }
+}

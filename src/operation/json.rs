@@ -1,0 +1,218 @@
+//! The JSON message: `{"collection": …, "<operation>": {…}}` or
+//! `{"collection": …, "operations": [{"<operation>": {…}}, …]}`.
+
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{DeleteBody, Message, Operation, Reason, Refusal, UpsertBody};
+
+/// How deep a message may nest. serde_json itself stops at 128; readers of the payload
+/// (pandas, other JSON parsers) often stop earlier.
+pub const NESTING_MAX: usize = 64;
+
+const OPERATIONS: &str = "`upsert`, `delete`";
+
+/// What a decoder needs to know beside the bytes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of one message's value.
+    pub message_bytes_max: usize,
+}
+
+/// Decodes one message. `collection` is the one to use where the message names none.
+pub fn decode_message(
+    value: &[u8],
+    collection: Option<&str>,
+    limits: &Limits,
+) -> Result<Message, Refusal> {
+    if value.len() > limits.message_bytes_max {
+        let (given, max) = (value.len(), limits.message_bytes_max);
+        let detail = format!("the message has {given} bytes, more than the limit of {max}");
+        return Err(Refusal::new(Reason::TooLarge, detail));
+    }
+    let text = std::str::from_utf8(value).map_err(|error| {
+        let detail = format!("not UTF-8: a bad byte at {}", error.valid_up_to());
+        Refusal::new(Reason::NotUtf8, detail)
+    })?;
+    check_nesting(value)?;
+    let body: MessageBody = serde_json::from_str(text).map_err(refuse_json)?;
+    body.into_message(collection)
+}
+
+fn refuse_json(error: serde_json::Error) -> Refusal {
+    let reason = match error.classify() {
+        serde_json::error::Category::Data => Reason::InvalidMessage,
+        _ => Reason::NotJson,
+    };
+    Refusal::new(reason, error.to_string())
+}
+
+/// Refuses what nests deeper than [`NESTING_MAX`]. Nearly every message has fewer opening
+/// brackets than that in all, which is counted at memory speed.
+fn check_nesting(value: &[u8]) -> Result<(), Refusal> {
+    if memchr::memchr2_iter(b'{', b'[', value).take(NESTING_MAX + 1).count() <= NESTING_MAX {
+        return Ok(());
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (at, byte) in value.iter().enumerate() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > NESTING_MAX {
+                    let detail = format!("nests deeper than {NESTING_MAX} levels at byte {at}");
+                    return Err(Refusal::new(Reason::TooDeep, detail));
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A message as written. Names it does not know are kept rather than refused at once, so that
+/// the refusal can say which they are.
+#[derive(Default)]
+struct MessageBody {
+    collection: Option<String>,
+    /// Given by its own name beside `collection`.
+    single: Vec<OperationBody>,
+    /// Given as `operations`.
+    listed: Option<Vec<OperationBody>>,
+    unknown: Vec<String>,
+}
+
+enum OperationBody {
+    Upsert(UpsertBody),
+    Delete(DeleteBody),
+    Unknown(String),
+}
+
+impl OperationBody {
+    /// Reads the value of `name`, if that is an operation.
+    fn read<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<Self, A::Error> {
+        Ok(match name {
+            "upsert" => OperationBody::Upsert(map.next_value()?),
+            "delete" => OperationBody::Delete(map.next_value()?),
+            _ => {
+                map.next_value::<IgnoredAny>()?;
+                OperationBody::Unknown(name.to_owned())
+            }
+        })
+    }
+
+    fn into_operation(self) -> Result<Operation, Refusal> {
+        match self {
+            OperationBody::Upsert(body) => Ok(Operation::Upsert(body.into_points()?)),
+            OperationBody::Delete(body) => Ok(Operation::DeletePoints(body.into_ids()?)),
+            OperationBody::Unknown(name) => Err(unknown_operation(&name)),
+        }
+    }
+}
+
+fn unknown_operation(name: &str) -> Refusal {
+    let shown: String = name.chars().take(80).collect();
+    let detail = format!("`{shown}` is not an operation: known are {OPERATIONS}");
+    Refusal::new(Reason::UnknownOperation, detail)
+}
+
+impl<'de> Deserialize<'de> for MessageBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Body;
+        impl<'de> Visitor<'de> for Body {
+            type Value = MessageBody;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message: an object with `collection` and an operation")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MessageBody, A::Error> {
+                let mut body = MessageBody::default();
+                while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    match &*name {
+                        "collection" if body.collection.is_some() => {
+                            return Err(serde::de::Error::duplicate_field("collection"));
+                        }
+                        "collection" => body.collection = Some(map.next_value()?),
+                        "operations" if body.listed.is_some() => {
+                            return Err(serde::de::Error::duplicate_field("operations"));
+                        }
+                        "operations" => body.listed = Some(map.next_value()?),
+                        name => match OperationBody::read(name, &mut map)? {
+                            OperationBody::Unknown(name) => body.unknown.push(name),
+                            operation => body.single.push(operation),
+                        },
+                    }
+                }
+                Ok(body)
+            }
+        }
+        deserializer.deserialize_map(Body)
+    }
+}
+
+impl<'de> Deserialize<'de> for OperationBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Body;
+        impl<'de> Visitor<'de> for Body {
+            type Value = OperationBody;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with one operation")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OperationBody, A::Error> {
+                let one = || serde::de::Error::custom("an entry of `operations` has one operation");
+                let name: String = map.next_key()?.ok_or_else(one)?;
+                let operation = OperationBody::read(&name, &mut map)?;
+                match map.next_key::<IgnoredAny>()? {
+                    None => Ok(operation),
+                    Some(_) => Err(one()),
+                }
+            }
+        }
+        deserializer.deserialize_map(Body)
+    }
+}
+
+impl MessageBody {
+    fn into_message(self, default_collection: Option<&str>) -> Result<Message, Refusal> {
+        if let Some(name) = self.unknown.first() {
+            return Err(unknown_operation(name));
+        }
+        let bodies = match (self.listed, self.single.len()) {
+            (Some(listed), 0) => listed,
+            (None, 1) => self.single,
+            (None, 0) => {
+                let detail =
+                    format!("no operation: give one of {OPERATIONS}, or a list in `operations`");
+                return Err(Refusal::new(Reason::InvalidMessage, detail));
+            }
+            // The order of an object's keys is not an order of operations.
+            _ => {
+                let detail = "several operations: give them in order, in the list `operations`";
+                return Err(Refusal::new(Reason::InvalidMessage, detail));
+            }
+        };
+        let Some(collection) = self.collection.or_else(|| default_collection.map(str::to_owned))
+        else {
+            let detail = "no `collection` in the message, and its source is configured with none";
+            return Err(Refusal::new(Reason::NoCollection, detail));
+        };
+        let operations =
+            bodies.into_iter().map(OperationBody::into_operation).collect::<Result<Vec<_>, _>>()?;
+        Ok(Message { collection, operations, original: None })
+    }
+}
