@@ -5,6 +5,9 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
+// Only its libraries are wanted; without a mention they would not be linked.
+use faiss_sys as _;
+
 use super::{AnnError, Distance, Effort, GraphParams, Matrix, Owner, Selector};
 
 #[repr(C)]
