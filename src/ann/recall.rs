@@ -29,7 +29,7 @@ fn made_up(name: &str, rows: usize, dimensions: usize, clusters: usize, copies: 
     let centres: Vec<Vec<f32>> = (0..clusters)
         .map(|_| (0..dimensions).map(|_| gaussian(&mut random)).collect())
         .collect();
-    let mut draw = |random: &mut SmallRng| {
+    let draw = |random: &mut SmallRng| {
         let cluster = random.random_range(0..clusters);
         let mut row: Vec<f32> = centres[cluster]
             .iter()

@@ -17,18 +17,60 @@ faiss::MetricType faiss_metric(int metric) {
                                         : faiss::METRIC_L1;
 }
 
+uint64_t hash(const float* row, size_t dimensions) {
+    uint64_t sum = 0x9e3779b97f4a7c15;
+    for (size_t i = 0; i < dimensions; i++) {
+        uint32_t bits;
+        std::memcpy(&bits, row + i, sizeof(bits));
+        sum = (sum ^ bits) * 0xff51afd7ed558ccd;
+        sum ^= sum >> 32;
+    }
+    return sum;
+}
+
+void find_twins(shim_graph& graph) {
+    size_t d = graph.dimensions;
+    std::vector<std::pair<uint64_t, Row>> hashes(graph.count);
+    for (size_t i = 0; i < graph.count; i++) {
+        hashes[i] = {hash(graph.rows + i * d, d), Row(i)};
+    }
+    std::sort(hashes.begin(), hashes.end());
+    for (size_t i = 0; i < hashes.size();) {
+        size_t first = i;
+        // Different rows of one hash are as good as never seen; they just stay unrecognised.
+        for (i++; i < hashes.size() && hashes[i].first == hashes[first].first; i++) {
+            Row a = hashes[first].second, b = hashes[i].second;
+            if (!std::memcmp(graph.rows + a * d, graph.rows + b * d, d * sizeof(float))) {
+                graph.twins.emplace_back(a, b);
+            }
+        }
+    }
+    std::sort(graph.twins.begin(), graph.twins.end());
+    graph.twins.shrink_to_fit();
+}
+
 // FAISS's order: the rows of the highest level first, at random within a level, so that the
 // order of arrival, which often follows the clusters, does not shape the graph.
 void plan_order(shim_graph& graph) {
     faiss::HNSW& hnsw = graph.index->hnsw;
-    hnsw.prepare_level_tab(graph.count);
-    graph.order.resize(graph.count);
-    for (size_t i = 0; i < graph.count; i++) {
-        graph.order[i] = Row(i);
+    hnsw.levels.resize(graph.count);
+    for (auto& level : hnsw.levels) {
+        level = hnsw.random_level() + 1;
     }
+    for (auto [first, twin] : graph.twins) {
+        hnsw.levels[twin] = 0;
+    }
+    for (size_t i = 0; i < graph.count; i++) {
+        if (hnsw.levels[i] > 0) {
+            graph.order.push_back(Row(i));
+        } else {
+            hnsw.levels[i] = 1;
+        }
+    }
+    hnsw.prepare_level_tab(graph.count, true);
     faiss::RandomGenerator random(789);
-    for (size_t i = 0; i + 1 < graph.count; i++) {
-        std::swap(graph.order[i], graph.order[i + random.rand_int(int(graph.count - i))]);
+    for (size_t i = 0; i + 1 < graph.order.size(); i++) {
+        std::swap(graph.order[i], graph.order[i + random.rand_int(int(graph.order.size() - i))]);
     }
     std::stable_sort(graph.order.begin(), graph.order.end(), [&](Row a, Row b) {
         return hnsw.levels[a] > hnsw.levels[b];
@@ -64,7 +106,54 @@ struct Slice final : faiss::IOReader {
         left -= size * items;
         return items;
     }
+    template <class T>
+    T take() {
+        T value;
+        if (!(*this)(&value, sizeof(value), 1)) {
+            throw std::runtime_error("it ends too early");
+        }
+        return value;
+    }
 };
+
+// FAISS makes room for as many elements as a length says before it reads any. This looks at the
+// lengths first: they follow a header of fixed size, each before its elements.
+bool lengths_fit(Slice reader, int metric) {
+    for (size_t skipped = 0; skipped < 4 + 4 + 8 + 8 + 8 + 1; skipped++) {
+        reader.take<uint8_t>();
+    }
+    if (reader.take<int>() != faiss_metric(metric)) {
+        return false;
+    }
+    if (metric == SHIM_L1) {
+        reader.take<float>();
+    }
+    for (size_t size : {sizeof(double), sizeof(int), sizeof(int), sizeof(size_t), sizeof(Row)}) {
+        uint64_t length = reader.take<uint64_t>();
+        if (length > reader.left / size) {
+            return false;
+        }
+        reader.at += length * size;
+        reader.left -= length * size;
+    }
+    return true;
+}
+
+void read_twins(shim_graph& graph, Slice& reader) {
+    uint64_t length = reader.take<uint64_t>();
+    if (length > graph.count) {
+        throw std::runtime_error("it has more equal rows than rows");
+    }
+    for (uint64_t i = 0; i < length; i++) {
+        Row first = reader.take<Row>();
+        Row twin = reader.take<Row>();
+        bool sorted = graph.twins.empty() || graph.twins.back() < shim_graph::Twin(first, twin);
+        if (!sorted || first < 0 || first >= twin || size_t(twin) >= graph.count) {
+            throw std::runtime_error("its table of equal rows is malformed");
+        }
+        graph.twins.emplace_back(first, twin);
+    }
+}
 
 // FAISS trusts the links it reads. A link that leads out of the arrays would read memory that
 // is not the graph's, so every one is looked at once.
@@ -83,7 +172,7 @@ const char* misfit(const faiss::HNSW& hnsw, size_t count) {
     }
     for (size_t row = 0; row < count; row++) {
         int levels = hnsw.levels[row];
-        if (levels < 1 || size_t(levels) >= per_level.size() || levels > hnsw.max_level + 1 ||
+        if (levels < 1 || size_t(levels) >= per_level.size() ||
             hnsw.offsets[row] > hnsw.offsets[row + 1] ||
             hnsw.offsets[row + 1] - hnsw.offsets[row] != size_t(per_level[levels])) {
             return "a row's levels are malformed";
@@ -125,6 +214,7 @@ shim_graph* shim_graph_new(
                 int(dimensions), m, faiss_metric(metric));
         graph->index->hnsw.efConstruction = ef_construction;
         graph->index->ntotal = idx_t(count);
+        find_twins(*graph);
         plan_order(*graph);
         return int(SHIM_DONE);
     });
@@ -136,20 +226,21 @@ int shim_graph_grow(shim_graph* graph, size_t steps, size_t* left, shim_error* e
         faiss::HNSW& hnsw = graph->index->hnsw;
         auto from = distance(graph->metric, graph->rows, graph->dimensions);
         auto visited = graph->take_table();
-        size_t end = std::min(graph->count, graph->linked + steps);
+        size_t end = std::min(graph->order.size(), graph->linked + steps);
         for (; graph->linked < end; graph->linked++) {
             Row row = graph->order[graph->linked];
             from->set_query(from->row(row));
             hnsw.add_with_locks(*from, hnsw.levels[row] - 1, row, graph->locks, *visited);
         }
         graph->give_back(std::move(visited));
-        *left = graph->count - graph->linked;
+        *left = graph->order.size() - graph->linked;
         if (*left == 0) {
             for (auto& lock : graph->locks) {
                 omp_destroy_lock(&lock);
             }
             std::vector<omp_lock_t>().swap(graph->locks);
             std::vector<Row>().swap(graph->order);
+            graph->linked = 0;
         }
         return int(SHIM_DONE);
     });
@@ -158,6 +249,12 @@ int shim_graph_grow(shim_graph* graph, size_t steps, size_t* left, shim_error* e
 int shim_graph_write(const shim_graph* graph, shim_append append, void* to, shim_error* error) {
     return guarded(error, [&] {
         Appender writer(append, to);
+        uint64_t twins = graph->twins.size();
+        writer(&twins, sizeof(twins), 1);
+        for (auto [first, twin] : graph->twins) {
+            writer(&first, sizeof(first), 1);
+            writer(&twin, sizeof(twin), 1);
+        }
         faiss::write_index(graph->index.get(), &writer, faiss::IO_FLAG_SKIP_STORAGE);
         return int(SHIM_DONE);
     });
@@ -175,6 +272,10 @@ shim_graph* shim_graph_read(
         graph->count = count;
         graph->dimensions = dimensions;
         Slice reader(bytes, length);
+        read_twins(*graph, reader);
+        if (!lengths_fit(reader, metric)) {
+            throw std::runtime_error("its tables do not fit into it");
+        }
         std::unique_ptr<faiss::Index> read(faiss::read_index(&reader));
         auto* index = dynamic_cast<faiss::IndexHNSWFlat*>(read.get());
         if (!index || reader.left != 0) {
@@ -189,7 +290,6 @@ shim_graph* shim_graph_read(
         if (const char* reason = misfit(index->hnsw, count)) {
             throw std::runtime_error(reason);
         }
-        graph->linked = count;
         return int(SHIM_DONE);
     });
     return status == SHIM_DONE ? graph.release() : nullptr;
@@ -199,7 +299,7 @@ size_t shim_graph_bytes(const shim_graph* graph) {
     const faiss::HNSW& hnsw = graph->index->hnsw;
     return sizeof(shim_graph) + sizeof(faiss::IndexHNSWFlat) +
             hnsw.levels.capacity() * sizeof(int) + hnsw.offsets.capacity() * sizeof(size_t) +
-            hnsw.neighbors.byte_size();
+            hnsw.neighbors.byte_size() + graph->twins.capacity() * sizeof(shim_graph::Twin);
 }
 
 void shim_graph_free(shim_graph* graph) {

@@ -86,6 +86,12 @@ struct shim_graph {
     // Its storage stays empty: FAISS wants one to exist, nobody asks it for a vector.
     std::unique_ptr<faiss::IndexHNSWFlat> index;
 
+    // Rows equal to an earlier row, bit for bit: (the earliest such row, this row), sorted. They
+    // are not linked. Were they, 40 equal rows would fill each other's links and no walk that
+    // enters them would come out again.
+    using Twin = std::pair<shim::Row, shim::Row>;
+    std::vector<Twin> twins;
+
     // While building: the order in which rows are linked, and how many are.
     std::vector<shim::Row> order;
     size_t linked = 0;

@@ -13,11 +13,14 @@ using Candidate = std::pair<float, Row>;
 using Nearest = std::priority_queue<Candidate, std::vector<Candidate>, std::greater<Candidate>>;
 using Farthest = std::priority_queue<Candidate>;
 
+// Rows that pass, drawn evenly, from which a walk also starts when a filter is at work.
+constexpr size_t SEEDS = 64;
+
 // One walk over the lowest level. FAISS's own counts rows that do not pass against `ef`, which
 // costs recall as soon as a selector is at work. Here only rows that pass count, so the walk
 // goes on until `ef` of them are found and nothing closer is in sight, or the visits run out.
 struct Walk {
-    const faiss::HNSW& hnsw;
+    const shim_graph& graph;
     RowDistance& distance;
     faiss::VisitedTable& visited;
     size_t ef;
@@ -28,12 +31,40 @@ struct Walk {
     Farthest results;
     std::vector<Row> fresh;
 
+    void spend(size_t visits) {
+        visits_left -= std::min(visits_left, visits);
+    }
+
+    bool passes_alone(Row row) const {
+        return !passes || passes(selector, uint32_t(row));
+    }
+
+    // The rows equal to `row`, which is never one of them.
+    auto twins(Row row) const {
+        auto begin = std::lower_bound(
+                graph.twins.begin(), graph.twins.end(), shim_graph::Twin(row, 0));
+        auto end = begin;
+        while (end != graph.twins.end() && end->first == row) {
+            ++end;
+        }
+        return std::pair(begin, end);
+    }
+
+    bool passes_with_twins(Row row) {
+        if (passes_alone(row)) {
+            return true;
+        }
+        auto [twin, end] = twins(row);
+        spend(size_t(end - twin));
+        return std::any_of(twin, end, [&](auto& pair) { return passes_alone(pair.second); });
+    }
+
     void consider(Row row, float away) {
         if (results.size() >= ef && !(away < results.top().first)) {
             return;
         }
         candidates.emplace(away, row);
-        if (passes && !passes(selector, uint32_t(row))) {
+        if (!passes_with_twins(row)) {
             return;
         }
         results.emplace(away, row);
@@ -42,21 +73,7 @@ struct Walk {
         }
     }
 
-    void expand(Row row) {
-        size_t begin, end;
-        hnsw.neighbor_range(row, 0, &begin, &end);
-        fresh.clear();
-        for (size_t at = begin; at < end; at++) {
-            Row other = hnsw.neighbors[at];
-            if (other < 0) {
-                break;
-            }
-            if (!visited.get(other)) {
-                visited.set(other);
-                prefetch(distance.row(other), distance.d);
-                fresh.push_back(other);
-            }
-        }
+    void consider_fresh() {
         size_t at = 0;
         for (; at + 4 <= fresh.size(); at += 4) {
             float d[4];
@@ -70,12 +87,50 @@ struct Walk {
         for (; at < fresh.size(); at++) {
             consider(fresh[at], distance(fresh[at]));
         }
-        visits_left -= std::min(visits_left, fresh.size());
+        spend(fresh.size());
+        fresh.clear();
+    }
+
+    void meet(Row row) {
+        if (!visited.get(row)) {
+            visited.set(row);
+            prefetch(distance.row(row), distance.d);
+            fresh.push_back(row);
+        }
+    }
+
+    void expand(Row row) {
+        const faiss::HNSW& hnsw = graph.index->hnsw;
+        size_t begin, end;
+        hnsw.neighbor_range(row, 0, &begin, &end);
+        for (size_t at = begin; at < end && hnsw.neighbors[at] >= 0; at++) {
+            meet(hnsw.neighbors[at]);
+        }
+        consider_fresh();
+    }
+
+    // A filter that follows the clusters may leave nothing near the entry. Rows that pass, from
+    // all over the segment, show the walk where else to look.
+    void seed() {
+        size_t count = graph.count;
+        // Steps of the golden ratio spread evenly, however the rows are ordered.
+        size_t step = size_t(double(count) * 0.6180339887498949) | 1;
+        size_t row = 0;
+        for (size_t draw = 0; draw < 16 * SEEDS && fresh.size() < SEEDS; draw++) {
+            row = (row + step) % count;
+            if (passes_alone(Row(row))) {
+                meet(Row(row));
+            }
+        }
+        consider_fresh();
     }
 
     bool run(Row entry) {
-        visited.set(entry);
-        consider(entry, distance(entry));
+        meet(entry);
+        consider_fresh();
+        if (passes) {
+            seed();
+        }
         while (!candidates.empty()) {
             Candidate next = candidates.top();
             if (results.size() >= ef && next.first > results.top().first) {
@@ -115,22 +170,29 @@ int shim_graph_search(
         auto from = distance(graph->metric, graph->rows, graph->dimensions);
         from->set_query(query);
         auto visited = graph->take_table();
-        Walk walk{hnsw, *from, *visited, std::max(ef, k), visits_max, passes, selector, {}, {}, {}};
+        Walk walk{*graph, *from, *visited, std::max(ef, k), visits_max, passes, selector,
+                  {}, {}, {}};
         bool complete = walk.run(descend(hnsw, *from));
         graph->give_back(std::move(visited));
         if (!complete) {
             return int(SHIM_GAVE_UP);
         }
-        while (walk.results.size() > k) {
-            walk.results.pop();
+        std::vector<Row> best;
+        for (; !walk.results.empty(); walk.results.pop()) {
+            best.push_back(walk.results.top().second);
         }
         Kernel score = kernel(graph->metric);
-        for (; !walk.results.empty(); walk.results.pop()) {
-            Row row = walk.results.top().second;
-            rows[*found] = uint32_t(row);
-            scores[(*found)++] = score(query, from->row(row), graph->dimensions);
+        auto answer = [&](Row row) {
+            if (*found < k && walk.passes_alone(row)) {
+                rows[*found] = uint32_t(row);
+                scores[(*found)++] = score(query, from->row(row), graph->dimensions);
+            }
+        };
+        for (auto row = best.rbegin(); row != best.rend() && *found < k; ++row) {
+            answer(*row);
+            auto [twin, end] = walk.twins(*row);
+            std::for_each(twin, end, [&](auto& pair) { answer(pair.second); });
         }
         return int(SHIM_DONE);
     });
 }
-
