@@ -346,13 +346,24 @@ impl Consume {
         self.partitions.add(partition)
     }
 
-    /// Puts a start into the next batch; fetching begins when that is durable.
-    pub(super) fn start(&mut self, stream: Arc<Stream>, start: Offset, end: Offset) -> Index {
+    /// Puts the start of a new stream into the next batch; fetching begins when that is
+    /// durable.
+    pub(super) fn start(&mut self, stream: Arc<Stream>, start: Offset, end: Offset) {
         tracing::info!(source = self.name, %stream, %start, "partition starts");
-        let batch = self.batches + 1;
-        let index = self.add(stream, Phase::Starting { batch }, start, end);
+        let index = self.add_starting(stream, start, end);
         self.pending.start(index, start, self.ephemeral);
-        index
+    }
+
+    /// As `start`, for a stream that has a position: it moves to `low`.
+    pub(super) fn skip_to(&mut self, stream: Arc<Stream>, low: Offset, end: Offset) {
+        let index = self.add_starting(stream, low, end);
+        self.pending.moved(index, low);
+    }
+
+    fn add_starting(&mut self, stream: Arc<Stream>, next: Offset, end: Offset) -> Index {
+        // What is put into `pending` now is given out with the next batch that is sealed.
+        let batch = self.batches + 1;
+        self.add(stream, Phase::Starting { batch }, next, end)
     }
 
     fn begin_started(&mut self) {

@@ -66,9 +66,10 @@ impl Consume {
     ) {
         if self.settings.gap == GapPolicy::Skip && gap.can_skip() {
             tracing::warn!(source = self.name, %present, %low, "gap skipped: {gap}");
-            let stream = if matches!(gap, Gap::Lost { .. }) { known } else { present };
-            self.start(stream, low, high);
-            return;
+            return match gap {
+                Gap::Lost { .. } => self.skip_to(known, low, high),
+                _ => self.start(present, low, high),
+            };
         }
         let index = self.add(known, Phase::Starting { batch: u64::MAX }, next, high);
         self.halt(index, gap);
@@ -125,7 +126,7 @@ impl Consume {
                     "gap skipped: {gap}");
                 self.unfetch(index);
                 let stream = Arc::clone(&self.partitions[index].stream);
-                self.start(stream, Offset(low), Offset(high));
+                self.skip_to(stream, Offset(low), Offset(high));
             }
             (Some(gap), _) => self.halt(index, &gap),
             (None, _) => {
