@@ -1,1 +1,5 @@
+//! One test binary: it links FAISS and librdkafka once instead of twenty times.
+
+mod brokers;
+mod sources;
 mod tidy;

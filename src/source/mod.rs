@@ -7,13 +7,26 @@
 //! Promise: the items of one stream come out in the broker's order; nothing is committed or
 //! acked beyond the watermark. No promise: that an item comes out only once. After a restart
 //! or a reconnect a broker delivers again, and the room that appends recognises it.
+//!
+//! The items of a batch share one buffer: whoever keeps a value for longer than the batch
+//! should copy it, or it keeps the whole batch in memory.
+
+pub mod amqp;
+pub mod embedded;
+pub mod kafka;
+pub mod status;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::metrics::Metrics;
 use crate::position::{Position, UnixMillis};
+use crate::shutdown::Shutdown;
+
+pub use status::Status;
 
 /// One thing that happened in a stream.
 #[derive(Clone, Debug)]
@@ -68,15 +81,43 @@ pub trait Outlet: Send + Sync {
 /// The highest batch number up to which everything is durable. Written by whoever makes
 /// batches durable, read by the source.
 #[derive(Clone, Debug, Default)]
-pub struct Watermark(Arc<AtomicU64>);
+pub struct Watermark(Arc<Level>);
+
+#[derive(Debug, Default)]
+struct Level {
+    number: AtomicU64,
+    ended: AtomicBool,
+}
 
 impl Watermark {
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.number.load(Ordering::Acquire)
     }
 
     /// Batches of one source become durable in order, so this only ever rises.
     pub fn raise(&self, number: u64) {
-        self.0.fetch_max(number, Ordering::AcqRel);
+        self.0.number.fetch_max(number, Ordering::AcqRel);
     }
+
+    /// Says that it will rise no more: a source that is stopping need not wait for it.
+    pub fn end(&self) {
+        self.0.ended.store(true, Ordering::Release);
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
+    }
+}
+
+/// What a source of any kind is connected to.
+#[derive(Clone)]
+pub struct Wiring {
+    pub outlet: Arc<dyn Outlet>,
+    pub watermark: Watermark,
+    pub status: Arc<Status>,
+    pub metrics: Metrics,
+    pub shutdown: Shutdown,
+    /// After shutdown was asked for: how long a source waits for its batches to become
+    /// durable, and then for its broker to take the last commit or ack.
+    pub drain_timeout: Duration,
 }

@@ -1,0 +1,190 @@
+//! The partitions of a source: what is known of each, and finding one by its name.
+
+use std::ffi::CStr;
+use std::ops::{Index as At, IndexMut};
+use std::sync::Arc;
+
+use prometheus::{IntCounter, IntGauge};
+
+use super::pending::Index;
+use crate::metrics::Metrics;
+use crate::position::{Offset, Stream, UnixMillis};
+use crate::source::status::{Status, StreamState, StreamStatus};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its start stands in this batch; it is fetched once that is durable.
+    Starting { batch: u64 },
+    Running,
+    Halted,
+}
+
+pub struct Partition {
+    pub stream: Arc<Stream>,
+    pub phase: Phase,
+    /// The offset after the last item given out.
+    pub next: Offset,
+    /// The highest leader epoch seen on a message; -1 before the first.
+    pub epoch: i32,
+    /// What may be committed.
+    pub durable: Option<Offset>,
+    /// What the broker was last asked to commit, if that has not failed.
+    pub requested: Option<Offset>,
+    /// The end as last told; lags behind `next` while fetches are on their way.
+    end: Offset,
+    received: u64,
+    last_message: UnixMillis,
+    status: Arc<StreamStatus>,
+    gauges: Gauges,
+}
+
+/// Looked up once: finding a metric by its labels costs more than a message may.
+struct Gauges {
+    received: IntCounter,
+    committed: IntGauge,
+    end: IntGauge,
+    halted: IntGauge,
+}
+
+impl Partition {
+    pub fn new(
+        stream: Arc<Stream>,
+        phase: Phase,
+        next: Offset,
+        status: &Status,
+        metrics: &Metrics,
+    ) -> Self {
+        let partition = stream.partition().unwrap_or_default().to_string();
+        let labels = [stream.source(), stream.name(), partition.as_str()];
+        let gauges = Gauges {
+            received: metrics.source.received.with_label_values(&labels),
+            committed: metrics.source.committed_offset.with_label_values(&labels),
+            end: metrics.source.end_offset.with_label_values(&labels),
+            halted: metrics.source.halted.with_label_values(&labels),
+        };
+        gauges.halted.set(0);
+        Partition {
+            status: status.stream(&stream),
+            stream,
+            phase,
+            next,
+            epoch: -1,
+            durable: None,
+            requested: None,
+            end: Offset(0),
+            received: 0,
+            last_message: UnixMillis(0),
+            gauges,
+        }
+    }
+
+    pub fn topic(&self) -> &str {
+        self.stream.name()
+    }
+
+    pub fn number(&self) -> i32 {
+        self.stream.partition().unwrap_or_default()
+    }
+
+    pub fn count(&mut self, time: UnixMillis) {
+        self.received += 1;
+        self.last_message = time;
+    }
+
+    /// Makes what was counted visible; called once per batch.
+    pub fn publish_count(&mut self) {
+        let received = std::mem::take(&mut self.received);
+        if received > 0 {
+            self.gauges.received.inc_by(received);
+            self.status.received(received, self.last_message);
+            self.set_end(self.next);
+        }
+    }
+
+    /// The end never falls behind what was read: fetched ends are a moment old.
+    pub fn set_end(&mut self, end: Offset) {
+        self.end = end.max(self.next);
+        self.gauges.end.set(self.end.0 as i64);
+        self.status.set_end(self.end);
+    }
+
+    pub fn set_committed(&mut self, committed: Offset) {
+        self.gauges.committed.set(committed.0 as i64);
+        self.status.set_committed(committed);
+    }
+
+    pub fn halt(&mut self, why: String) {
+        self.phase = Phase::Halted;
+        self.gauges.halted.set(1);
+        self.status.set_state(StreamState::Halted { why });
+    }
+}
+
+#[derive(Default)]
+pub struct Partitions {
+    all: Vec<Partition>,
+    topics: Vec<Topic>,
+}
+
+struct Topic {
+    name: String,
+    /// By partition number.
+    partitions: Vec<Option<Index>>,
+}
+
+impl Partitions {
+    /// A partition that was there before under the same name gives way to the new one.
+    pub fn add(&mut self, partition: Partition) -> Index {
+        let index = Index(self.all.len());
+        let name = partition.topic();
+        let slot = usize::try_from(partition.number()).unwrap_or_default();
+        let at = self.topics.iter().position(|topic| topic.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.topics.push(Topic { name: name.to_owned(), partitions: Vec::new() });
+            self.topics.len() - 1
+        });
+        let slots = &mut self.topics[at].partitions;
+        if slots.len() <= slot {
+            slots.resize(slot + 1, None);
+        }
+        slots[slot] = Some(index);
+        self.all.push(partition);
+        index
+    }
+
+    pub fn find(&self, topic: &str, partition: i32) -> Option<Index> {
+        let topic = self.topics.iter().find(|known| known.name == topic)?;
+        *topic.partitions.get(usize::try_from(partition).ok()?)?
+    }
+
+    /// As `find`, for a message: names are compared as bytes.
+    pub fn find_bytes(&self, topic: &CStr, partition: i32) -> Option<Index> {
+        let name = topic.to_bytes();
+        let topic = self.topics.iter().find(|known| known.name.as_bytes() == name)?;
+        *topic.partitions.get(usize::try_from(partition).ok()?)?
+    }
+
+    pub fn of_topic(&self, topic: &str) -> Vec<Index> {
+        let topic = self.topics.iter().find(|known| known.name == topic);
+        topic.into_iter().flat_map(|topic| &topic.partitions).flatten().copied().collect()
+    }
+
+    /// Those in use, not those that gave way.
+    pub fn current(&self) -> impl Iterator<Item = Index> + '_ {
+        self.topics.iter().flat_map(|topic| &topic.partitions).flatten().copied()
+    }
+}
+
+impl At<Index> for Partitions {
+    type Output = Partition;
+
+    fn index(&self, index: Index) -> &Partition {
+        &self.all[index.0]
+    }
+}
+
+impl IndexMut<Index> for Partitions {
+    fn index_mut(&mut self, index: Index) -> &mut Partition {
+        &mut self.all[index.0]
+    }
+}

@@ -1,0 +1,332 @@
+//! How a Kafka source is configured.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::position::UnixMillis;
+
+/// One Kafka source.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// Where to find the cluster: `host:port`, several separated by commas.
+    pub brokers: String,
+    /// The topics to read, by name. All their partitions are read. A topic that does not
+    /// exist yet is waited for.
+    pub topics: Vec<String>,
+    /// The group id under which offsets are committed, for tools that show lag. Nobody else
+    /// may be a member of that group. Consumption itself starts from our own position.
+    pub group: String,
+    /// Where a topic starts that was never read before: `earliest`, `latest`, a time such as
+    /// `2026-01-31T12:00:00Z`, or milliseconds since 1970. Decided once, then remembered.
+    /// Default: `earliest`.
+    #[serde(default)]
+    pub start: Start,
+    /// What happens when messages between our position and the broker's log are gone, or the
+    /// topic or cluster is another one under the old name: `halt` stops that partition until
+    /// an operator decides; `skip` logs it and goes on at the beginning of what is there.
+    /// Default: `halt`.
+    #[serde(default)]
+    pub gap: GapPolicy,
+    /// Passed to librdkafka as they are (`security.protocol`, `sasl.password`, …). Those that
+    /// would break a promise are refused. Default: none.
+    #[serde(default)]
+    pub properties: Properties,
+    /// How often durable offsets are committed. Default: `1s`.
+    #[serde(default = "default_commit_interval", with = "humantime_serde")]
+    pub commit_interval: Duration,
+    /// How often the cluster is asked for new partitions and topic ids. Default: `10s`.
+    #[serde(default = "default_metadata_interval", with = "humantime_serde")]
+    pub metadata_interval: Duration,
+    /// The most messages in a batch. Default: 512.
+    #[serde(default = "default_batch_messages_max")]
+    pub batch_messages_max: usize,
+    /// The most bytes of keys, values and headers in a batch; one larger message is a batch of
+    /// its own. Default: 1048576.
+    #[serde(default = "default_batch_bytes_max")]
+    pub batch_bytes_max: usize,
+}
+
+fn default_commit_interval() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn default_metadata_interval() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn default_batch_messages_max() -> usize {
+    512
+}
+
+fn default_batch_bytes_max() -> usize {
+    1 << 20
+}
+
+/// Where a topic starts that was never read before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    #[default]
+    Earliest,
+    Latest,
+    /// The first message with this time or a later one.
+    At(UnixMillis),
+}
+
+impl<'de> Deserialize<'de> for Start {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Start;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "\"earliest\", \"latest\", a time such as \"2026-01-31T12:00:00Z\", or \
+                     milliseconds since 1970",
+                )
+            }
+
+            fn visit_u64<E: de::Error>(self, millis: u64) -> Result<Start, E> {
+                Ok(Start::At(UnixMillis(millis)))
+            }
+
+            fn visit_i64<E: de::Error>(self, millis: i64) -> Result<Start, E> {
+                let wrong = |_| E::invalid_value(de::Unexpected::Signed(millis), &self);
+                u64::try_from(millis).map(|millis| Start::At(UnixMillis(millis))).map_err(wrong)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Start, E> {
+                match text {
+                    "earliest" => return Ok(Start::Earliest),
+                    "latest" => return Ok(Start::Latest),
+                    _ => {}
+                }
+                // Environment variables bring numbers as text.
+                if let Ok(millis) = text.parse() {
+                    return Ok(Start::At(UnixMillis(millis)));
+                }
+                let wrong = || E::invalid_value(de::Unexpected::Str(text), &self);
+                let time = humantime_serde::re::humantime::parse_rfc3339_weak(text)
+                    .map_err(|_| wrong())?;
+                let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| wrong())?;
+                Ok(Start::At(UnixMillis(since.as_millis() as u64)))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// What happens at a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapPolicy {
+    #[default]
+    Halt,
+    Skip,
+}
+
+/// Settings of librdkafka. They hold passwords, so printing them shows names only.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Properties(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKafkaSettings {
+    #[error("`{0}` is empty")]
+    Empty(&'static str),
+    #[error("`topics` names {0:?} twice")]
+    Twice(String),
+    #[error("`{0}` is zero: it must be at least 1")]
+    Zero(&'static str),
+    #[error("`properties` may not set {name:?}: {reason}")]
+    Refused { name: String, reason: &'static str },
+    #[error("librdkafka refuses the properties: {0}")]
+    Client(String),
+}
+
+/// Properties that are ours to set, and why.
+const OURS: &[(&str, &str)] = &[
+    ("bootstrap.servers", "set `brokers` instead"),
+    ("metadata.broker.list", "set `brokers` instead"),
+    ("group.id", "set `group` instead"),
+    ("enable.auto.commit", "an offset is committed only when its message is durable"),
+    ("auto.commit.enable", "an offset is committed only when its message is durable"),
+    ("auto.commit.interval.ms", "set `commit_interval` instead"),
+    ("enable.auto.offset.store", "an offset is committed only when its message is durable"),
+    ("auto.offset.reset", "a missing offset must be reported, never reset in silence"),
+    ("enable.partition.eof", "without it lag would not reach zero behind a transaction"),
+    ("group.instance.id", "partitions are assigned without group membership"),
+    ("group.protocol", "partitions are assigned without group membership"),
+    ("group.remote.assignor", "partitions are assigned without group membership"),
+    ("partition.assignment.strategy", "partitions are assigned without group membership"),
+    ("topic.metadata.refresh.interval.ms", "set `metadata_interval` instead"),
+    ("allow.auto.create.topics", "reading a topic must not create it"),
+    ("offset.store.method", "offsets are kept in the log"),
+    ("test.mock.num.brokers", "use a source of kind `embedded` instead"),
+];
+
+/// Properties that may be set to one value only.
+const FIXED: &[(&str, &str, &str)] = &[
+    ("isolation.level", "read_committed", "aborted transactions would be applied"),
+    ("check.crcs", "true", "damaged messages would be applied"),
+];
+
+impl KafkaSettings {
+    /// With every optional field at its default.
+    pub fn new(brokers: &str, topics: &[&str], group: &str) -> Self {
+        KafkaSettings {
+            brokers: brokers.into(),
+            topics: topics.iter().map(|&topic| topic.into()).collect(),
+            group: group.into(),
+            start: Start::default(),
+            gap: GapPolicy::default(),
+            properties: Properties::default(),
+            commit_interval: default_commit_interval(),
+            metadata_interval: default_metadata_interval(),
+            batch_messages_max: default_batch_messages_max(),
+            batch_bytes_max: default_batch_bytes_max(),
+        }
+    }
+
+    /// Everything that can be judged without a broker.
+    pub fn validate(&self) -> Result<(), InvalidKafkaSettings> {
+        use InvalidKafkaSettings::{Client, Empty, Refused, Twice, Zero};
+        if self.brokers.trim().is_empty() {
+            return Err(Empty("brokers"));
+        }
+        if self.topics.is_empty() || self.topics.iter().any(String::is_empty) {
+            return Err(Empty("topics"));
+        }
+        for (index, topic) in self.topics.iter().enumerate() {
+            if self.topics[..index].contains(topic) {
+                return Err(Twice(topic.clone()));
+            }
+        }
+        if self.group.is_empty() {
+            return Err(Empty("group"));
+        }
+        let zeros = [
+            ("commit_interval", self.commit_interval.is_zero()),
+            ("metadata_interval", self.metadata_interval.is_zero()),
+            ("batch_messages_max", self.batch_messages_max == 0),
+            ("batch_bytes_max", self.batch_bytes_max == 0),
+        ];
+        if let Some((name, _)) = zeros.iter().find(|(_, zero)| *zero) {
+            return Err(Zero(name));
+        }
+        for (name, value) in &self.properties.0 {
+            if let Some((_, reason)) = OURS.iter().find(|(ours, _)| ours == name) {
+                return Err(Refused { name: name.clone(), reason });
+            }
+            let fixed = FIXED.iter().find(|(fixed, right, _)| fixed == name && value != right);
+            if let Some((_, _, reason)) = fixed {
+                return Err(Refused { name: name.clone(), reason });
+            }
+        }
+        let made = self.client_config().create_native_config();
+        made.map(|_| ()).map_err(|error| Client(error.to_string()))
+    }
+
+    pub(super) fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        // A 1 s back-off when the local queue is full would show as 1 s gaps.
+        config.set("fetch.queue.backoff.ms", "20");
+        // librdkafka's own 64 MiB per partition is no bound; the outlet's queue is the buffer.
+        config.set("queued.max.messages.kbytes", "32768");
+        config.set("fetch.wait.max.ms", "100");
+        config.set("client.id", "pointd");
+        for (name, value) in &self.properties.0 {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config.set("group.id", &self.group);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error");
+        config.set("enable.partition.eof", "true");
+        config.set("isolation.level", "read_committed");
+        config.set("check.crcs", "true");
+        config.set("allow.auto.create.topics", "false");
+        // The discovery thread logs what happens; below that, librdkafka's own words.
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: serde_json::Value) -> Result<KafkaSettings, serde_json::Error> {
+        serde_json::from_value(json)
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let settings = parse(serde_json::json!({
+            "brokers": "a:9092", "topics": ["points"], "group": "pointd",
+        }));
+        let settings = settings.unwrap();
+        assert_eq!(settings, KafkaSettings::new("a:9092", &["points"], "pointd"));
+        settings.validate().unwrap();
+    }
+
+    #[test]
+    fn a_start_is_a_word_a_time_or_milliseconds() {
+        let start = |value: serde_json::Value| serde_json::from_value::<Start>(value);
+        assert_eq!(start("earliest".into()).unwrap(), Start::Earliest);
+        assert_eq!(start("latest".into()).unwrap(), Start::Latest);
+        let at = Start::At(UnixMillis(1_769_860_800_000));
+        assert_eq!(start("2026-01-31T12:00:00Z".into()).unwrap(), at);
+        assert_eq!(start(1_769_860_800_000_u64.into()).unwrap(), at);
+        assert_eq!(start("1769860800000".into()).unwrap(), at);
+        assert!(start("yesterday".into()).unwrap_err().to_string().contains("earliest"));
+        assert!(start((-5).into()).is_err());
+    }
+
+    #[test]
+    fn properties_that_would_break_a_promise_are_refused_by_name() {
+        let refused = |name: &str, value: &str| {
+            let mut settings = KafkaSettings::new("a:9092", &["points"], "g");
+            settings.properties.0.insert(name.into(), value.into());
+            settings.validate()
+        };
+        for (name, value) in [
+            ("enable.auto.commit", "true"),
+            ("auto.offset.reset", "earliest"),
+            ("group.instance.id", "one"),
+            ("isolation.level", "read_uncommitted"),
+            ("check.crcs", "false"),
+        ] {
+            let error = refused(name, value).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(matches!(
+            refused("no.such.thing", "1"),
+            Err(InvalidKafkaSettings::Client(why)) if why.contains("no.such.thing")
+        ));
+        assert_eq!(refused("isolation.level", "read_committed"), Ok(()));
+        assert_eq!(refused("fetch.min.bytes", "10"), Ok(()));
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let mut settings = KafkaSettings::new("a:9092", &["points"], "g");
+        settings.properties.0.insert("sasl.password".into(), "hush".into());
+        let printed = format!("{settings:?}");
+        assert!(printed.contains("sasl.password") && !printed.contains("hush"), "{printed}");
+    }
+}

@@ -1,0 +1,219 @@
+//! What a source says about itself: written by the source, read by the API.
+//!
+//! Promise: reading never stops a source, and what is read is at most one batch old. No
+//! promise: that two numbers of one report were taken at the same moment.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::position::{Offset, Stream, UnixMillis};
+
+/// The kind of broker behind a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Kafka,
+    Embedded,
+    Amqp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Connecting, or waiting for its topics or its queue to exist.
+    Starting,
+    Running,
+    /// What comes after it is full.
+    Paused,
+    Reconnecting {
+        since: UnixMillis,
+        error: String,
+    },
+    Stopped,
+}
+
+/// Whether a stream is consumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum StreamState {
+    Running,
+    /// Needs an operator; the other streams go on.
+    Halted {
+        why: String,
+    },
+}
+
+/// Shared by a source and whoever reports about it.
+#[derive(Debug)]
+pub struct Status {
+    source: String,
+    kind: Kind,
+    state: Mutex<State>,
+    commit_error: Mutex<Option<String>>,
+    streams: Mutex<BTreeMap<Arc<Stream>, Arc<StreamStatus>>>,
+}
+
+const UNKNOWN: i64 = -1;
+
+/// One stream's numbers. Its source writes them once per batch.
+#[derive(Debug)]
+pub struct StreamStatus {
+    state: Mutex<StreamState>,
+    received: AtomicU64,
+    committed: AtomicI64,
+    end: AtomicI64,
+    last_message: AtomicU64,
+}
+
+/// A source's status at one moment, as the API prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceReport {
+    pub source: String,
+    pub kind: Kind,
+    #[serde(flatten)]
+    pub state: State,
+    /// Why the broker refused the last commit or ack, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit_error: Option<String>,
+    pub streams: Vec<StreamReport>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamReport {
+    pub stream: Arc<Stream>,
+    #[serde(flatten)]
+    pub state: StreamState,
+    /// Messages delivered since the process started.
+    pub received: u64,
+    /// The offset committed at the broker. A queue has none.
+    pub committed: Option<Offset>,
+    /// The broker's end of the partition. A queue has none.
+    pub end: Option<Offset>,
+    /// The broker's or the publisher's time of the last message.
+    pub last_message_time: Option<UnixMillis>,
+}
+
+/// A panic elsewhere must not hide the status: what is behind these locks is always whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Status {
+    pub fn new(source: impl Into<String>, kind: Kind) -> Arc<Status> {
+        Arc::new(Status {
+            source: source.into(),
+            kind,
+            state: Mutex::new(State::Starting),
+            commit_error: Mutex::new(None),
+            streams: Mutex::default(),
+        })
+    }
+
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub fn state(&self) -> State {
+        lock(&self.state).clone()
+    }
+
+    pub fn set_state(&self, state: State) {
+        *lock(&self.state) = state;
+    }
+
+    pub fn set_commit_error(&self, error: Option<String>) {
+        *lock(&self.commit_error) = error;
+    }
+
+    /// The numbers of `stream`, made on first use.
+    pub fn stream(&self, stream: &Arc<Stream>) -> Arc<StreamStatus> {
+        let mut streams = lock(&self.streams);
+        Arc::clone(streams.entry(Arc::clone(stream)).or_insert_with(|| {
+            Arc::new(StreamStatus {
+                state: Mutex::new(StreamState::Running),
+                received: AtomicU64::new(0),
+                committed: AtomicI64::new(UNKNOWN),
+                end: AtomicI64::new(UNKNOWN),
+                last_message: AtomicU64::new(0),
+            })
+        }))
+    }
+
+    pub fn report(&self) -> SourceReport {
+        let streams = lock(&self.streams);
+        let streams = streams.iter().map(|(stream, status)| status.report(stream)).collect();
+        SourceReport {
+            source: self.source.clone(),
+            kind: self.kind,
+            state: self.state(),
+            commit_error: lock(&self.commit_error).clone(),
+            streams,
+        }
+    }
+}
+
+impl StreamStatus {
+    pub fn set_state(&self, state: StreamState) {
+        *lock(&self.state) = state;
+    }
+
+    pub fn received(&self, messages: u64, last: UnixMillis) {
+        self.received.fetch_add(messages, Ordering::Relaxed);
+        self.last_message.store(last.0, Ordering::Relaxed);
+    }
+
+    pub fn set_committed(&self, offset: Offset) {
+        self.committed.store(offset.0 as i64, Ordering::Relaxed);
+    }
+
+    pub fn set_end(&self, offset: Offset) {
+        self.end.store(offset.0 as i64, Ordering::Relaxed);
+    }
+
+    fn report(&self, stream: &Arc<Stream>) -> StreamReport {
+        let offset = |cell: &AtomicI64| {
+            u64::try_from(cell.load(Ordering::Relaxed)).ok().map(Offset)
+        };
+        let last = self.last_message.load(Ordering::Relaxed);
+        StreamReport {
+            stream: Arc::clone(stream),
+            state: lock(&self.state).clone(),
+            received: self.received.load(Ordering::Relaxed),
+            committed: offset(&self.committed),
+            end: offset(&self.end),
+            last_message_time: (last > 0).then_some(UnixMillis(last)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_was_set_and_leaves_out_what_is_unknown() {
+        let status = Status::new("orders", Kind::Kafka);
+        let stream = Arc::new(Stream::Partition {
+            source: "orders".into(),
+            cluster: "c".into(),
+            topic: "points".into(),
+            topic_id: None,
+            partition: 3,
+        });
+        status.stream(&stream).received(5, UnixMillis(77));
+        status.stream(&stream).received(2, UnixMillis(78));
+        status.stream(&stream).set_end(Offset(9));
+        status.stream(&stream).set_state(StreamState::Halted { why: "a gap".into() });
+        let report = serde_json::to_value(status.report()).unwrap();
+        assert_eq!(report["state"], "starting");
+        assert_eq!(report["streams"][0]["received"], 7);
+        assert_eq!(report["streams"][0]["committed"], serde_json::Value::Null);
+        assert_eq!(report["streams"][0]["end"], 9);
+        assert_eq!(report["streams"][0]["state"], "halted");
+        assert_eq!(report["streams"][0]["why"], "a gap");
+        assert_eq!(report["streams"][0]["last_message_time"], 78);
+    }
+}

@@ -1,0 +1,63 @@
+//! Sources against real brokers, with an outlet in memory.
+
+mod amqp;
+mod embedded;
+mod kafka_faults;
+mod kafka_gaps;
+mod kafka_offsets;
+mod kafka_order;
+pub mod outlet;
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pointd::position::{Mark, Position};
+use pointd::source::kafka::{KafkaSettings, KafkaSource};
+use pointd::source::status::{SourceReport, StreamReport};
+
+use outlet::Bench;
+
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// A topic or group of one test.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{:08x}", uuid::Uuid::new_v4().as_fields().0)
+}
+
+/// Settings with short intervals.
+pub fn kafka_settings(bootstrap: &str, topic: &str) -> KafkaSettings {
+    let mut settings = KafkaSettings::new(bootstrap, &[topic], &format!("group-of-{topic}"));
+    settings.commit_interval = Duration::from_millis(50);
+    settings.metadata_interval = Duration::from_millis(200);
+    settings.properties.0.insert("reconnect.backoff.max.ms".into(), "200".into());
+    settings
+}
+
+pub fn start_kafka(
+    bench: &Bench,
+    settings: &KafkaSettings,
+    positions: Vec<Position>,
+) -> JoinHandle<()> {
+    let source = KafkaSource {
+        name: "test".into(),
+        settings: settings.clone(),
+        positions,
+        embedded: None,
+    };
+    source.spawn(bench.wiring()).unwrap()
+}
+
+pub fn next_of(position: &Position) -> u64 {
+    match &position.mark {
+        Mark::Next(offset) => offset.0,
+        Mark::Fingerprint(_) => panic!("a partition's position has an offset: {position}"),
+    }
+}
+
+pub fn partition_report(report: &SourceReport, partition: i32) -> Option<StreamReport> {
+    report.streams.iter().find(|found| found.stream.partition() == Some(partition)).cloned()
+}
+
+pub fn numbers(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
+    range.map(|number| number.to_string())
+}
