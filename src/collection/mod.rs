@@ -7,14 +7,44 @@
 //! Promise: what [`Collection::apply`] took is visible to every read that starts after it
 //! returned. No promise: that it is on the disk; the log has it until a checkpoint does.
 
+mod apply;
+mod column;
+mod flush;
+mod gauges;
+mod graph;
+mod ids;
+mod merge;
+mod open;
+mod read;
+mod scroll;
+mod search;
+mod select;
+mod state;
+mod top;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::filter::Filter;
-use crate::point::{Payload, PointId};
+use crate::metrics::Metrics;
+use crate::point::{Payload, PointId, Schema, VectorParams};
 use crate::position::Seq;
+use crate::rows::{ColumnType, FORMAT, Labels};
+use apply::Staging;
+use column::Column;
+use gauges::Gauges;
+use ids::Ids;
+use state::{State, Which};
+
+pub use flush::{Flushed, Sealed};
+pub use graph::GraphError;
+
+/// As many as there are numbers for slots.
+const SLOTS_MAX: u32 = u32::MAX;
 
 /// Sizes that bound a collection's memory and its files.
 #[derive(Clone, Debug, Deserialize)]
@@ -142,7 +172,7 @@ pub enum Query {
     Point(PointId),
 }
 
-/// What is wrong with a read. The API answers each as a client error.
+/// What is wrong with a read. The API answers each but `Failed` as a client error.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ReadError {
     #[error("vector `{given}` does not exist in this collection: it has {known}")]
@@ -153,6 +183,9 @@ pub enum ReadError {
     NotFinite,
     #[error("point {0} does not exist, or has no such vector")]
     NoSuchPoint(PointId),
+    /// Not the client's fault.
+    #[error("the search failed: {0}")]
+    Failed(crate::ann::AnnError),
 }
 
 /// Why a collection's files cannot be used. Names the file and the remedy.
@@ -162,4 +195,180 @@ pub enum OpenError {
     Damaged { file: PathBuf, what: String },
     #[error("{}: {source}", file.display())]
     Io { file: PathBuf, source: std::io::Error },
+    #[error("{}: its format is {found}, this program reads up to {FORMAT}. Upgrade the program", file.display())]
+    Newer { file: PathBuf, found: u32 },
+}
+
+/// What there is, counted at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    pub points: u64,
+    /// Immutable segments, over all columns.
+    pub segments: usize,
+    /// Live rows under graphs, over all vectors.
+    pub indexed_vectors: u64,
+    /// Memory of rows that are not in installed files.
+    pub head_bytes: u64,
+    /// By name.
+    pub vectors: BTreeMap<String, VectorInfo>,
+    /// Whether a segment waits for its graph.
+    pub optimizing: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VectorInfo {
+    /// Live rows that a search scans.
+    pub exact_rows: u64,
+    /// Live rows that a graph covers.
+    pub graph_rows: u64,
+}
+
+/// See the module's promise. All methods may be called from any thread; of those that change
+/// something, each says who calls it.
+pub struct Collection {
+    name: String,
+    directory: PathBuf,
+    schema: Schema,
+    /// In the order of the schema.
+    vectors: Vec<VectorColumn>,
+    options: CollectionOptions,
+    disk: Disk,
+    staging: Mutex<Staging>,
+    state: RwLock<State>,
+    gauges: Gauges,
+}
+
+struct VectorColumn {
+    name: String,
+    params: VectorParams,
+}
+
+impl Collection {
+    /// A new, empty collection. Its directory is made, and made durable, by the first flush;
+    /// the directory's parent must exist.
+    pub fn create(
+        name: &str,
+        directory: PathBuf,
+        schema: Schema,
+        options: CollectionOptions,
+        disk: Disk,
+        metrics: Metrics,
+    ) -> Collection {
+        let column = |(name, params): (&String, &VectorParams)| VectorColumn {
+            name: name.clone(),
+            params: params.clone(),
+        };
+        let vectors: Vec<VectorColumn> = schema.vectors.iter().map(column).collect();
+        let names = vectors.iter().map(|vector| vector.name.as_str());
+        let gauges = Gauges::new(metrics, name, names);
+        let heads = vectors.iter().zip(1..);
+        let state = State {
+            seq: Seq::default(),
+            ids: Ids::default(),
+            payload: Column::new(ColumnType::Payload, 0),
+            vectors: heads.map(|(vector, head)| Column::new(vector.column(), head)).collect(),
+            next_segment: 1 + vectors.len() as u32,
+        };
+        Collection {
+            name: name.to_owned(),
+            directory,
+            schema,
+            vectors,
+            options,
+            disk,
+            staging: Mutex::default(),
+            state: RwLock::new(state),
+            gauges,
+        }
+    }
+
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub fn info(&self) -> Info {
+        let state = self.read();
+        let vector = |(column, vector): (&Column, &VectorColumn)| {
+            let (graph_rows, exact_rows) = column.graph_and_exact_rows();
+            (vector.name.clone(), VectorInfo { exact_rows, graph_rows })
+        };
+        let vectors: BTreeMap<_, _> = state.vectors.iter().zip(&self.vectors).map(vector).collect();
+        Info {
+            points: state.ids.len(),
+            segments: state.columns().map(|(_, column)| column.segments.len()).sum(),
+            indexed_vectors: vectors.values().map(|vector| vector.graph_rows).sum(),
+            head_bytes: state.memory_bytes(),
+            optimizing: graph::missing(&state, &self.options).is_some(),
+            vectors,
+        }
+    }
+
+    /// Memory of rows that are not in installed files: the heads, and what is being flushed.
+    pub fn head_bytes(&self) -> u64 {
+        self.read().memory_bytes()
+    }
+
+    /// Takes the collection's series out of the metrics: it was deleted.
+    pub fn forget_metrics(&self) {
+        self.gauges.forget();
+    }
+
+    /// A panic under the lock may have left half a message: nothing may be read after it.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        match self.state.read() {
+            Ok(state) => state,
+            Err(_) => panic!("collection `{}` is unusable after a panic while it was written", self.name),
+        }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        match self.state.write() {
+            Ok(state) => state,
+            Err(_) => panic!("collection `{}` is unusable after a panic while it was written", self.name),
+        }
+    }
+
+    fn columns(&self) -> impl Iterator<Item = Which> + use<> {
+        std::iter::once(Which::Payload).chain((0..self.vectors.len()).map(Which::Vector))
+    }
+
+    fn column_type(&self, which: Which) -> ColumnType {
+        match which {
+            Which::Payload => ColumnType::Payload,
+            Which::Vector(place) => self.vectors[place].column(),
+        }
+    }
+
+    fn labels(&self, which: Which) -> Labels<'_> {
+        let vector = match which {
+            Which::Payload => "",
+            Which::Vector(place) => &self.vectors[place].name,
+        };
+        Labels { collection: &self.name, vector }
+    }
+
+    /// The vector's place in the schema.
+    fn place_of(&self, name: &str) -> Option<usize> {
+        self.vectors.binary_search_by(|vector| vector.name.as_str().cmp(name)).ok()
+    }
+
+    fn known_place(&self, name: &str) -> Result<usize, ReadError> {
+        self.place_of(name).ok_or_else(|| ReadError::UnknownVector {
+            given: name.to_owned(),
+            known: self.known_vectors(),
+        })
+    }
+
+    /// The names of its vectors, for an error.
+    fn known_vectors(&self) -> String {
+        let names = self.vectors.iter().map(|vector| format!("`{}`", vector.name));
+        let names: Vec<String> = names.collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
+impl VectorColumn {
+    fn column(&self) -> ColumnType {
+        ColumnType::Vector { size: self.params.size, distance: self.params.distance }
+    }
 }
