@@ -5,6 +5,8 @@
 //! production that is all it is. Under test a [`Witness`] sees every step, so that a test can
 //! rebuild what a power cut at any moment would have left: what was synced, and nothing else.
 
+pub mod powercut;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
