@@ -53,6 +53,8 @@ struct MessageRecord {
     operations: Vec<OperationRecord>,
     #[prost(message, optional, tag = "3")]
     original: Option<OriginalRecord>,
+    #[prost(bool, tag = "4")]
+    waits: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -202,6 +204,7 @@ fn message_record(message: &Message) -> MessageRecord {
             .map(|operation| OperationRecord { kind: Some(operation_kind(operation)) })
             .collect(),
         original: message.original.as_ref().map(original_record),
+        waits: message.waits,
     }
 }
 
@@ -217,7 +220,7 @@ fn message(record: MessageRecord) -> Result<Message, InvalidBody> {
         })
         .collect::<Result<_, _>>()?;
     let original = record.original.map(original);
-    Ok(Message { collection: record.collection, operations, original })
+    Ok(Message { collection: record.collection, operations, original, waits: record.waits })
 }
 
 fn original_record(original: &Original) -> OriginalRecord {

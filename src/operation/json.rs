@@ -213,6 +213,6 @@ impl MessageBody {
         };
         let operations =
             bodies.into_iter().map(OperationBody::into_operation).collect::<Result<Vec<_>, _>>()?;
-        Ok(Message { collection, operations, original: None })
+        Ok(Message { collection, operations, original: None, waits: false })
     }
 }

@@ -6,7 +6,10 @@
 //! decided by the applier, never here.
 
 mod codec;
+mod encode_json;
 mod json;
+#[cfg(test)]
+mod tests;
 mod upsert;
 
 use bytes::Bytes;
@@ -14,6 +17,7 @@ use bytes::Bytes;
 use crate::point::{NamedVector, Payload, PointId, Schema};
 
 pub use codec::{InvalidBody, decode, encode};
+pub use encode_json::to_json;
 pub use json::{Limits, NESTING_MAX, decode_message};
 pub use upsert::{DeleteBody, UpsertBody};
 
@@ -41,6 +45,9 @@ pub struct Message {
     /// What was delivered, kept where the message looked as if it could not be applied when
     /// it was decoded, so that its dead letter can show the original bytes.
     pub original: Option<Original>,
+    /// Its writer waits for the outcome. Should it be refused, the writer is told, and no dead
+    /// letter is kept. Part of the record, so that replay decides the same.
+    pub waits: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

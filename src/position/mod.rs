@@ -125,10 +125,26 @@ pub enum Mark {
 /// What a queue's delivery is recognised by when it comes again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// xxh3, 128 bits, of the body.
+    /// xxh3, 128 bits, of the body. 32 hexadecimal digits in JSON, where many readers keep no
+    /// more than 53 bits of a number.
+    #[serde(with = "hex_u128")]
     pub body: u128,
     /// The publisher's `message-id` property, if it set one.
     pub message_id: Option<String>,
+}
+
+mod hex_u128 {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(number: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{number:032x}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
 }
 
 /// The broker's place of a message. Streams are shared: a million positions of one partition
