@@ -47,6 +47,8 @@ pub struct WalMetrics {
     pub applied_seq: IntGauge,
     pub checkpoint_seq: IntGauge,
     pub checkpoint_seconds: Histogram,
+    pub checkpoint_failures: IntCounter,
+    pub apply_held: IntGauge,
 }
 
 /// Per collection (`collection`), and per vector where named so (`vector`).
@@ -241,6 +243,14 @@ fn wal(make: &Make<'_>) -> WalMetrics {
             "pointd_checkpoint_seconds",
             "Duration of one checkpoint.",
             buckets(0.001, 4.0, 9),
+        ),
+        checkpoint_failures: make.counter(
+            "pointd_checkpoint_failures_total",
+            "Checkpoints that failed. Each is tried again; meanwhile the log keeps everything.",
+        ),
+        apply_held: make.gauge(
+            "pointd_apply_held",
+            "1 while applying waits because rows in memory cannot be written out fast enough.",
         ),
     }
 }
