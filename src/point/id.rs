@@ -37,10 +37,11 @@ impl FromStr for PointId {
     type Err = InvalidPointId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            if let Ok(number) = text.parse() {
-                return Ok(PointId::Number(number));
-            }
+        if !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && let Ok(number) = text.parse()
+        {
+            return Ok(PointId::Number(number));
         }
         uuid_from_str(text)
     }

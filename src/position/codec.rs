@@ -98,7 +98,7 @@ mod tests {
     fn any_stream() -> impl Strategy<Value = Stream> {
         let names = (".*", ".*", ".*");
         prop_oneof![
-            (names.clone(), any::<Option<u128>>(), 0..i32::MAX).prop_map(
+            (names, any::<Option<u128>>(), 0..i32::MAX).prop_map(
                 |((source, cluster, topic), id, partition)| Stream::Partition {
                     source,
                     cluster,
