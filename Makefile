@@ -1,0 +1,55 @@
+# `make run` and `make test` work on a fresh Debian machine: deploy/setup.sh installs what is
+# missing first. Everything uses the release profile, so FAISS and librdkafka are built once.
+
+SHELL := /bin/bash
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+export CARGO_TARGET_DIR ?= target
+# Where rustup puts cargo; a shell that is open since before does not know it.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+CONFIG ?= config/pointd.toml
+TEST := cargo test --release --locked
+
+# $(call ignored,NAME) runs the ignored tests of that name, and fails if there is none.
+define ignored
+	@$(TEST) --test all -- --ignored --list $(1) | grep ': test$$' >/dev/null \
+		|| { echo "no ignored test is named $(1)" >&2; exit 1; }
+	$(TEST) --test all -- --ignored --nocapture --test-threads=1 $(1)
+endef
+
+.PHONY: help run build test soak bench fmt clippy clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1 \t/p' Makefile | expand -t 14
+
+run: build ## install what is missing, build, and serve with config/pointd.toml (CONFIG=… for another)
+	@exec $(CARGO_TARGET_DIR)/release/pointd serve --config $(CONFIG)
+
+build: ## install what is missing and build target/release/pointd
+	@deploy/setup.sh run
+	@[ -e $(CARGO_TARGET_DIR)/release/pointd ] \
+		|| echo "building: the first time takes some minutes, FAISS and librdkafka are compiled too"
+	cargo build --release --locked
+
+test: ## install what is missing, and run every test, against real brokers too
+	@deploy/setup.sh test
+	$(TEST)
+
+soak: ## the long test that keeps killing the daemon and its brokers
+	@deploy/setup.sh test
+	$(call ignored,soak)
+
+bench: ## measure ingest, search and recall on this machine
+	@deploy/setup.sh test
+	$(call ignored,bench)
+
+fmt: ## format the sources
+	cargo fmt
+
+clippy: ## the lints CI insists on
+	cargo clippy --release --all-targets --locked -- -D warnings
+
+clean: ## remove what was built; a data directory stays
+	cargo clean
