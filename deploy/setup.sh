@@ -23,11 +23,11 @@ log=$(mktemp)
 # Set while our own policy-rc.d is in place.
 policy=
 packages_listed=
-sudo=
+sudo=()
 
 finish() {
     if [ -n "$policy" ]; then
-        $sudo rm -f "$policy"
+        "${sudo[@]}" rm -f "$policy"
     fi
     rm -f "$log"
 }
@@ -52,17 +52,17 @@ quietly() {
 }
 
 become_root() {
-    if [ "$(id -u)" = 0 ] || [ -n "$sudo" ]; then
+    if [ "$(id -u)" = 0 ] || [ "${#sudo[@]}" -gt 0 ]; then
         return
     fi
     command -v sudo >/dev/null || give_up "installing packages needs root: run this as root, or install sudo"
     # Without a terminal nobody could type a password.
     if [ -t 0 ]; then
-        sudo -v && sudo=sudo
+        sudo -v && sudo=(sudo)
     else
-        sudo -n true 2>/dev/null && sudo='sudo -n'
+        sudo -n true 2>/dev/null && sudo=(sudo -n)
     fi
-    [ -n "$sudo" ] || give_up "installing packages needs root: run 'sudo deploy/setup.sh $purpose' once by hand"
+    [ "${#sudo[@]}" -gt 0 ] || give_up "installing packages needs root: run 'sudo deploy/setup.sh $purpose' once by hand"
 }
 
 list_packages() {
@@ -70,7 +70,7 @@ list_packages() {
         command -v apt-get >/dev/null ||
             give_up "no apt-get here: install by hand what is missing (${missing:-a Rust toolchain})"
         become_root
-        quietly $sudo apt-get update || give_up "apt-get update failed: is the network there?"
+        quietly "${sudo[@]}" apt-get update || give_up "apt-get update failed: is the network there?"
         packages_listed=yes
     fi
 }
@@ -82,10 +82,10 @@ apt_install() {
     # Debian starts a service as soon as it is installed, unless this file says no.
     if [ -z "$policy" ] && [ ! -e /usr/sbin/policy-rc.d ]; then
         policy=/usr/sbin/policy-rc.d
-        printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
-        $sudo chmod 755 "$policy"
+        printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+        "${sudo[@]}" chmod 755 "$policy"
     fi
-    quietly $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" ||
+    quietly "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" ||
         give_up "could not install: $*"
 }
 
@@ -180,7 +180,7 @@ install_missing() {
 # The tests start brokers of their own; the system's must not come up at the next boot.
 keep_rabbitmq_still() {
     if command -v systemctl >/dev/null; then
-        $sudo systemctl disable rabbitmq-server.service epmd.socket epmd.service >"$log" 2>&1 || true
+        "${sudo[@]}" systemctl disable rabbitmq-server.service epmd.socket epmd.service >"$log" 2>&1 || true
     fi
 }
 
