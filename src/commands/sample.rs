@@ -64,14 +64,9 @@ mod tests {
 
     use super::*;
 
-    fn title(payload: &str) -> String {
+    fn field(payload: &str, name: &str) -> String {
         let payload: Value = serde_json::from_str(payload).unwrap();
-        payload["title"].as_str().unwrap().to_owned()
-    }
-
-    fn category(payload: &str) -> String {
-        let payload: Value = serde_json::from_str(payload).unwrap();
-        payload["category"].as_str().unwrap().to_owned()
+        payload[name].as_str().unwrap().to_owned()
     }
 
     #[test]
@@ -116,15 +111,17 @@ mod tests {
     #[test]
     fn neighbours_of_a_product_are_of_its_kind() {
         let all: Vec<_> = products().collect();
-        for wanted in [
-            "Simple water-saving shower curtain in white",
-            "Walnut bed frame with hidden storage",
-            "Award-winning beard oil for curly hair",
-            "The Clockmaker: a mystery novel about a stolen manuscript",
-            "Entry-level mahogany drum kit for jazz players",
+        // Kinds come in turn, so vectors that slipped by a line would still agree on the kind:
+        // only what the title names shows that each product has its own.
+        for (wanted, noun) in [
+            ("Simple water-saving shower curtain in white", "shower curtain"),
+            ("Handmade muslin changing mat", "changing mat"),
+            ("Award-winning beard oil for curly hair", "beard oil"),
+            ("The Clockmaker: a mystery novel about a stolen manuscript", "manuscript"),
+            ("Entry-level mahogany drum kit for jazz players", "drum kit"),
         ] {
             let (payload, vector) =
-                all.iter().find(|(payload, _)| title(payload) == wanted).unwrap();
+                all.iter().find(|(payload, _)| field(payload, "title") == wanted).unwrap();
             let mut others: Vec<(f32, &str)> = all
                 .iter()
                 .filter(|(other, _)| other != payload)
@@ -133,11 +130,12 @@ mod tests {
                 })
                 .collect();
             others.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let alike = others[..10]
-                .iter()
-                .filter(|(_, other)| category(other) == category(payload))
-                .count();
-            assert!(alike >= 8, "{wanted}: {alike} of 10 alike: {:?}", &others[..10]);
+            let nearest = &others[..5];
+            for (_, other) in nearest {
+                assert_eq!(field(other, "category"), field(payload, "category"), "{nearest:?}");
+            }
+            let named = nearest.iter().filter(|(_, other)| field(other, "title").contains(noun));
+            assert!(named.count() >= 3, "{wanted}: {nearest:?}");
         }
     }
 }
