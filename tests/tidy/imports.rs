@@ -28,8 +28,9 @@ pub const RANKS: &[(&str, u8)] = &[
     ("shutdown", 0),
 ];
 
-/// The one import inside a rank: a condition names point ids and looks into payloads.
-const SIDEWAYS: &[(&str, &str)] = &[("filter", "point")];
+/// The imports inside a rank: a condition names point ids and looks into payloads, and the
+/// metrics of a partition are labelled by its stream.
+const SIDEWAYS: &[(&str, &str)] = &[("filter", "point"), ("metrics", "position")];
 
 fn rank(room: &str) -> Option<u8> {
     RANKS.iter().find(|(name, _)| *name == room).map(|(_, rank)| *rank)
