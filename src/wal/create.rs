@@ -60,16 +60,16 @@ pub fn create(
     Ok(LogFile { file, name, length, end })
 }
 
-/// Makes the log's directory. A power cut right after it takes none of the new names.
+/// Makes the log's directory and, where they are missing, its parents. Its name is durable when
+/// this returns, also if a process that died had made it already.
 pub fn create_directory(disk: &Disk, directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
     let parent = match directory.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    create_directory(disk, parent)?;
+    if !parent.is_dir() {
+        create_directory(disk, parent)?;
+    }
     disk.create_dir_all(directory)?;
     disk.sync_dir(parent, DIRECTORY)
 }

@@ -34,8 +34,8 @@ impl Site<'_> {
         walked: Walked,
     ) -> Result<(LogFile, Link, Option<Torn>), OpenError> {
         let Walked { behind, unclosed, newest } = walked;
-        let mut torn = self.keep(newest.name, newest.offset, &newest.broken)?;
         self.clear(listing, behind)?;
+        let mut torn = self.keep(newest.name, newest.offset, &newest.broken)?;
         if let Some(file) = unclosed {
             // The log is never torn in two places: a file with a torn closing frame has a
             // successor that is still empty.
