@@ -62,7 +62,8 @@ impl Catalog {
     pub fn check(&self, message: &Message) -> Result<(), Refusal> {
         match change(message)? {
             Change::Create { schema, from_config } => {
-                let configured = from_config && self.state().configured.contains(&message.collection);
+                let configured =
+                    from_config && self.state().configured.contains(&message.collection);
                 if configured { Ok(()) } else { self.check_create(message, schema, from_config) }
             }
             Change::Delete => self.held(&message.collection).map(|_| ()),
@@ -133,7 +134,9 @@ impl Catalog {
             let detail = format!("a collection's name has 1 to {NAME_BYTES_MAX} bytes");
             return Err(Refusal::new(Reason::InvalidSchema, detail));
         }
-        schema.validate().map_err(|error| Refusal::new(Reason::InvalidSchema, error.to_string()))?;
+        schema
+            .validate()
+            .map_err(|error| Refusal::new(Reason::InvalidSchema, error.to_string()))?;
         if !from_config && self.state().collections.contains_key(name) {
             let detail = format!("collection `{name}` already exists");
             return Err(Refusal::new(Reason::CollectionExists, detail));

@@ -57,11 +57,7 @@ impl Catalog {
     /// Makes what was sealed durable, and the newest manifest; returns its seq, at and below
     /// which log files may go. On the maintenance thread. What the manifest no longer names
     /// stays until [`Catalog::sweep`].
-    pub fn checkpoint(
-        &self,
-        sealed: SealedCatalog,
-        log_id: LogId,
-    ) -> Result<Seq, CheckpointError> {
+    pub fn checkpoint(&self, sealed: SealedCatalog, log_id: LogId) -> Result<Seq, CheckpointError> {
         let mut checkpoints = self.checkpoints();
         if checkpoints.stopped {
             return Err(CheckpointError::Stopped);
@@ -140,8 +136,7 @@ impl Catalog {
                 crc32c: crc32c::crc32c(&content),
             };
             let path = path.join(file.name());
-            self.write_letters(&path, &content)
-                .map_err(CheckpointError::not_written(path))?;
+            self.write_letters(&path, &content).map_err(CheckpointError::not_written(path))?;
             files.push(file);
         }
         Ok(files)
@@ -181,9 +176,7 @@ impl Catalog {
 /// The manifest is durable: memory gives way to files.
 fn install(flushed: Vec<(String, Arc<Collection>, Flushed)>) -> Result<(), CheckpointError> {
     for (name, collection, flushed) in flushed {
-        collection
-            .install(flushed)
-            .map_err(|source| CheckpointError::Install { name, source })?;
+        collection.install(flushed).map_err(|source| CheckpointError::Install { name, source })?;
     }
     Ok(())
 }

@@ -21,23 +21,31 @@ pub enum Checkpointed {
 pub struct CheckpointRequests {
     sealed: Sender<SealedCatalog>,
     done: Receiver<Checkpointed>,
-    cancel: Arc<AtomicBool>,
+    flags: Arc<Flags>,
 }
 
 /// The maintenance thread's end.
 pub struct CheckpointWork {
     sealed: Receiver<SealedCatalog>,
     done: Sender<Checkpointed>,
-    cancel: Arc<AtomicBool>,
+    flags: Arc<Flags>,
+}
+
+#[derive(Default)]
+struct Flags {
+    /// Other work must make room.
+    cancel: AtomicBool,
+    /// The applier has ended.
+    ended: AtomicBool,
 }
 
 pub fn handover() -> (CheckpointRequests, CheckpointWork) {
     let (sealed_in, sealed_out) = bounded(1);
     let (done_in, done_out) = bounded(1);
-    let cancel = Arc::new(AtomicBool::new(false));
+    let flags = Arc::<Flags>::default();
     (
-        CheckpointRequests { sealed: sealed_in, done: done_out, cancel: cancel.clone() },
-        CheckpointWork { sealed: sealed_out, done: done_in, cancel },
+        CheckpointRequests { sealed: sealed_in, done: done_out, flags: flags.clone() },
+        CheckpointWork { sealed: sealed_out, done: done_in, flags },
     )
 }
 
@@ -45,7 +53,7 @@ impl CheckpointRequests {
     /// Hands over one checkpoint and has merges and graphs make room. False if the other
     /// thread has ended. Ask again only after the answer.
     pub fn ask(&self, sealed: SealedCatalog) -> bool {
-        self.cancel.store(true, Ordering::Release);
+        self.flags.cancel.store(true, Ordering::SeqCst);
         self.sealed.send(sealed).is_ok()
     }
 
@@ -57,7 +65,8 @@ impl CheckpointRequests {
 
 impl Drop for CheckpointRequests {
     fn drop(&mut self) {
-        self.cancel.store(true, Ordering::Release);
+        self.flags.ended.store(true, Ordering::SeqCst);
+        self.flags.cancel.store(true, Ordering::SeqCst);
     }
 }
 
@@ -65,14 +74,18 @@ impl CheckpointWork {
     /// Waits for the next checkpoint; `None` once the applier has ended.
     pub fn next(&self) -> Option<SealedCatalog> {
         let sealed = self.sealed.recv().ok()?;
-        self.cancel.store(false, Ordering::Release);
+        self.flags.cancel.store(false, Ordering::SeqCst);
+        // After the last checkpoint nothing may begin that takes long.
+        if self.flags.ended.load(Ordering::SeqCst) {
+            self.flags.cancel.store(true, Ordering::SeqCst);
+        }
         Some(sealed)
     }
 
-    /// Whether [`CheckpointWork::next`] would return at once. Looked at between two steps of
+    /// Set while [`CheckpointWork::next`] would return at once. Looked at between two steps of
     /// other work, and while one runs.
     pub fn cancel(&self) -> &AtomicBool {
-        &self.cancel
+        &self.flags.cancel
     }
 
     pub fn answer(&self, answer: Checkpointed) {

@@ -31,8 +31,6 @@ mod open;
 mod read;
 mod streams;
 mod sweep;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -49,7 +47,7 @@ use crate::position::{Position, Seq, UnixMillis};
 pub use checkpoint::SealedCatalog;
 pub use dead_letters::DeadLetter;
 pub use error::{CatalogError, CheckpointError};
-pub use handover::{Checkpointed, CheckpointRequests, CheckpointWork, handover};
+pub use handover::{CheckpointRequests, CheckpointWork, Checkpointed, handover};
 pub use lock::DirectoryLock;
 pub use streams::{QUEUE_SUFFIX_MAX, StreamProgress};
 

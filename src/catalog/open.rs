@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use super::manifest::{DeadLetterFile, InvalidManifest, Manifest, VERSION};
 use super::{
-    Catalog, CatalogError, CatalogOptions, Checkpoints, DeadLetter, DirectoryLock, Held, MANIFEST, State, collection_directory, collections_directory, dead_letters, dead_letters_directory,
+    Catalog, CatalogError, CatalogOptions, Checkpoints, DeadLetter, DirectoryLock, Held, MANIFEST,
+    State, collection_directory, collections_directory, dead_letters, dead_letters_directory,
 };
 use crate::collection::Collection;
 use crate::disk::Disk;
