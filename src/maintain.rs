@@ -1,1 +1,109 @@
-//! To be written.
+//! Checkpoints, merges and graphs, on one thread with low priority.
+//!
+//! Promise: a checkpoint that is asked for is what the thread does next; a merge or a graph
+//! that is being built is given up for it. Log files go only after the manifest that holds
+//! their records is durable. No promise: when merges and graphs are done; search is exact and
+//! complete without them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::catalog::{Catalog, CheckpointError, CheckpointWork, Checkpointed, SealedCatalog};
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::wal::{LogId, Trimmer};
+
+/// The maintenance thread gives way to queries and to intake. 0 is normal, 19 the lowest.
+const NICENESS: i32 = 10;
+
+pub struct Maintainer {
+    catalog: Arc<Catalog>,
+    work: CheckpointWork,
+    trimmer: Trimmer,
+    log_id: LogId,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+impl Maintainer {
+    pub fn new(
+        catalog: Arc<Catalog>,
+        work: CheckpointWork,
+        trimmer: Trimmer,
+        log_id: LogId,
+        metrics: &Metrics,
+        shutdown: Shutdown,
+    ) -> Maintainer {
+        Maintainer { catalog, work, trimmer, log_id, metrics: metrics.clone(), shutdown }
+    }
+
+    /// Works until the applier has ended and its last checkpoint is made. An error means that
+    /// this process can make no checkpoint any more: it asks everyone to stop.
+    pub fn run(self) -> Result<(), CheckpointError> {
+        // On Linux this is the calling thread alone.
+        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+            tracing::warn!(%error, "maintenance runs with normal priority");
+        }
+        loop {
+            self.improve();
+            let Some(sealed) = self.work.next() else { return Ok(()) };
+            if let Err(error) = self.checkpoint(sealed) {
+                self.shutdown.ask();
+                return Err(error);
+            }
+        }
+    }
+
+    /// An error is final; one that the next attempt may mend is logged here.
+    fn checkpoint(&self, sealed: SealedCatalog) -> Result<(), CheckpointError> {
+        let begun = Instant::now();
+        let seq = match self.catalog.checkpoint(sealed, self.log_id) {
+            Ok(seq) => seq,
+            Err(error) => {
+                self.metrics.wal.checkpoint_failures.inc();
+                if error.is_final() {
+                    return Err(error);
+                }
+                tracing::error!(%error, "checkpoint failed");
+                self.work.answer(Checkpointed::Failed);
+                return Ok(());
+            }
+        };
+        // What cannot be removed now is removed after the next checkpoint, or at the next start.
+        if let Err(error) = self.catalog.sweep() {
+            tracing::warn!(%error, "files that the checkpoint made needless could not be removed");
+        }
+        if let Err(error) = self.trimmer.trim(seq) {
+            tracing::warn!(%error, "log files that the checkpoint holds could not be removed");
+        }
+        self.metrics.wal.checkpoint_seq.set(seq.0 as i64);
+        self.metrics.wal.bytes.set(self.trimmer.bytes() as i64);
+        self.metrics.wal.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
+        tracing::debug!(%seq, seconds = begun.elapsed().as_secs_f64(), "checkpoint");
+        self.work.answer(Checkpointed::Done(seq));
+        Ok(())
+    }
+
+    /// Merges and builds graphs until there is nothing to do or a checkpoint is wanted. What
+    /// fails is left until after the next checkpoint.
+    fn improve(&self) {
+        let cancel = self.work.cancel();
+        for (name, collection) in self.catalog.collections() {
+            let merges = repeat(cancel, || collection.merge(cancel));
+            if let Err(error) = merges {
+                tracing::warn!(collection = name, %error, "merge failed");
+            }
+            let graphs = repeat(cancel, || collection.build_graph(cancel));
+            if let Err(error) = graphs {
+                tracing::warn!(collection = name, %error, "graph not built");
+            }
+        }
+    }
+}
+
+/// Repeats a step until there is nothing more to do, or something else comes first.
+fn repeat<E>(cancel: &AtomicBool, mut step: impl FnMut() -> Result<bool, E>) -> Result<(), E> {
+    while !cancel.load(Ordering::SeqCst) && step()? {}
+    Ok(())
+}

@@ -122,6 +122,12 @@ impl Disk {
         std::fs::remove_file(path)
     }
 
+    /// Removes an empty directory. No step of its own: nothing relies on a directory being
+    /// gone, and one that a power cut brings back is a leftover like a file is.
+    pub fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
+    }
+
     pub fn sync_dir(&self, path: &Path, why: &'static str) -> io::Result<()> {
         self.saw(Step::SyncDir { path, why })?;
         File::open(path)?.sync_all()

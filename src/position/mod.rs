@@ -86,6 +86,13 @@ impl Stream {
         }
     }
 
+    /// Positions of two clusters have nothing to do with each other.
+    pub fn cluster(&self) -> &str {
+        match self {
+            Stream::Partition { cluster, .. } | Stream::Queue { cluster, .. } => cluster,
+        }
+    }
+
     /// The topic or queue.
     pub fn name(&self) -> &str {
         match self {

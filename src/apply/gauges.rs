@@ -1,0 +1,66 @@
+//! What the applier tells the metrics, with the labels of each stream looked up once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prometheus::IntGauge;
+
+use crate::catalog::{Catalog, Outcome};
+use crate::metrics::Metrics;
+use crate::position::{Mark, Offset, Position, Stream};
+
+pub struct Gauges {
+    metrics: Metrics,
+    streams: BTreeMap<Arc<Stream>, IntGauge>,
+    /// Where this frame took each stream.
+    moved: BTreeMap<Arc<Stream>, Offset>,
+}
+
+impl Gauges {
+    pub fn new(metrics: &Metrics) -> Gauges {
+        Gauges { metrics: metrics.clone(), streams: BTreeMap::new(), moved: BTreeMap::new() }
+    }
+
+    /// Notes one record of the frame, and where it moved its stream. `letter` says whether it became a dead letter.
+    pub fn record(&mut self, position: Option<&Position>, outcome: &Outcome, letter: bool) {
+        if let Some(Position { stream, mark: Mark::Next(next) }) = position {
+            match self.moved.get_mut(stream) {
+                Some(known) => *known = *next,
+                None => {
+                    self.moved.insert(stream.clone(), *next);
+                }
+            }
+        }
+        if let (Outcome::Refused(refusal), true) = (outcome, letter) {
+            let source = position.map_or("http", |position| position.stream.source());
+            let labels = [source, refusal.reason.label()];
+            self.metrics.source.dead_letters.with_label_values(&labels).inc();
+        }
+    }
+
+    /// After a frame.
+    pub fn publish(&mut self, catalog: &Catalog) {
+        for (stream, next) in std::mem::take(&mut self.moved) {
+            let gauge = self.streams.entry(stream).or_insert_with_key(|stream| {
+                let partition = stream.partition().map_or("-".to_owned(), |p| p.to_string());
+                let labels = [stream.source(), stream.name(), &partition];
+                self.metrics.source.applied_offset.with_label_values(&labels)
+            });
+            gauge.set(next.0 as i64);
+        }
+        self.metrics.wal.applied_seq.set(catalog.applied().0 as i64);
+        let collection = &self.metrics.collection;
+        collection.dead_letters.set(catalog.dead_letter_count() as i64);
+        let counters = catalog.counters();
+        for (kind, count) in [
+            ("operations", counters.operations),
+            ("duplicate", counters.duplicates),
+            ("dead_letter", counters.dead_letters),
+            ("refused", counters.refused),
+            ("moved", counters.moved),
+            ("start", counters.starts),
+        ] {
+            collection.applied_records.with_label_values(&[kind]).set(count as i64);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! One record, with nothing it can do to take the process into a loop.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+
+use crate::catalog::{Applied, Catalog, Outcome};
+use crate::operation::{
+    Body, InvalidBody, Message, Original, Reason, Refusal, Rejection, decode, to_json,
+};
+use crate::position::Seq;
+
+/// Why a record was not applied. It is durable, so every start meets it again.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error(
+        "record {seq} made the applier panic: {message}. This is a bug; please report it. \
+         `pointd serve --reject-seq {seq}` makes the record a dead letter and goes on"
+    )]
+    Panicked { seq: Seq, message: String },
+
+    #[error(
+        "record {seq} of the log cannot be read: {source}. Start the version that wrote it; \
+         or `pointd serve --reject-seq {seq}` makes it a dead letter and goes on"
+    )]
+    Unreadable { seq: Seq, source: InvalidBody },
+}
+
+/// Applies one record, or in its place the dead letter the operator asked for.
+pub fn apply(
+    catalog: &Catalog,
+    mut record: Applied,
+    reject: &BTreeSet<Seq>,
+) -> Result<Outcome, ApplyError> {
+    if reject.contains(&record.seq) {
+        record.body = rejected(record.body);
+    }
+    let seq = record.seq;
+    guarded(seq, || catalog.apply(record))
+}
+
+/// A panic may leave the state torn; whoever gets the error must not checkpoint it.
+pub(super) fn guarded<T>(seq: Seq, work: impl FnOnce() -> T) -> Result<T, ApplyError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| ApplyError::Panicked { seq, message: message(&*panic) })
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// Decodes a record's body. One that cannot be read can still be rejected.
+pub(super) fn body(seq: Seq, bytes: Bytes, reject: &BTreeSet<Seq>) -> Result<Body, ApplyError> {
+    match decode(bytes.clone()) {
+        Ok(body) => Ok(body),
+        Err(_) if reject.contains(&seq) => {
+            let original = Original { value: bytes, ..Original::default() };
+            Ok(Body::Rejected(Rejection { refusal: by_operator(), original }))
+        }
+        Err(source) => Err(ApplyError::Unreadable { seq, source }),
+    }
+}
+
+fn rejected(body: Body) -> Body {
+    let original = match body {
+        Body::Message(Message { original: Some(original), .. }) => original,
+        Body::Message(message) => {
+            Original { value: to_json(&message).into(), ..Original::default() }
+        }
+        Body::Rejected(rejection) => rejection.original,
+        // Only a position: there is no message to keep.
+        other => return other,
+    };
+    Body::Rejected(Rejection { refusal: by_operator(), original })
+}
+
+fn by_operator() -> Refusal {
+    Refusal::new(Reason::RejectedByOperator, "rejected with `pointd serve --reject-seq`")
+}

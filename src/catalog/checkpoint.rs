@@ -1,0 +1,182 @@
+//! Sealing the state between two records, and making it durable as one manifest.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use super::manifest::{CollectionEntry, DeadLetterFile, Manifest};
+use super::streams::Streams;
+use super::{Catalog, CheckpointError, Counters, DeadLetter, Held, MANIFEST};
+use super::{dead_letters, dead_letters_directory};
+use crate::collection::{Collection, Flushed, Sealed};
+use crate::position::Seq;
+use crate::wal::LogId;
+
+/// With more dead-letter files than this, a checkpoint writes them all into one.
+const DEAD_LETTER_FILES_MAX: usize = 4;
+
+const LETTERS: &str = "a dead-letter file's content, before the manifest names it";
+const LETTERS_NAME: &str = "a dead-letter file's name, before the manifest names it";
+const CONTENT: &str = "the manifest's content, before it gets its name";
+const NAME: &str = "the manifest's name, before anything it replaces is removed";
+
+/// The state as of one seq, on its way to the disk.
+pub struct SealedCatalog {
+    pub(super) seq: Seq,
+    pub(super) counters: Counters,
+    pub(super) configured: BTreeSet<String>,
+    pub(super) streams: Streams,
+    collections: Vec<(String, Held, Sealed)>,
+    dead_letters: Vec<Arc<DeadLetter>>,
+}
+
+impl SealedCatalog {
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+}
+
+impl Catalog {
+    /// Freezes the state as of now. On the thread that applies, between two records; cheap.
+    pub fn seal(&self) -> SealedCatalog {
+        let state = self.state();
+        let collections = state.collections.iter().map(|(name, held)| {
+            let sealed = held.collection.seal();
+            (name.clone(), held.clone(), sealed)
+        });
+        SealedCatalog {
+            seq: state.applied,
+            counters: state.counters,
+            configured: state.configured.clone(),
+            streams: state.streams.clone(),
+            collections: collections.collect(),
+            dead_letters: state.dead_letters.all(),
+        }
+    }
+
+    /// Makes what was sealed durable, and the newest manifest; returns its seq, at and below
+    /// which log files may go. On the maintenance thread. What the manifest no longer names
+    /// stays until [`Catalog::sweep`].
+    pub fn checkpoint(&self, sealed: SealedCatalog, log_id: LogId) -> Result<Seq, CheckpointError> {
+        let mut checkpoints = self.checkpoints();
+        if checkpoints.stopped {
+            return Err(CheckpointError::Stopped);
+        }
+        checkpoints.number += 1;
+        let written = self.write(sealed, log_id, checkpoints.number);
+        checkpoints.stopped = written.as_ref().is_err_and(CheckpointError::is_final);
+        written
+    }
+
+    fn write(
+        &self,
+        sealed: SealedCatalog,
+        log_id: LogId,
+        number: u64,
+    ) -> Result<Seq, CheckpointError> {
+        let mut manifest = Manifest::of(&sealed, log_id, number);
+        manifest.dead_letters = self.write_dead_letters(&sealed.dead_letters, number)?;
+        let mut flushed = Vec::new();
+        for (name, held, sealed) in sealed.collections {
+            let (entry, written) = self.flush(&held, sealed)?;
+            manifest.collections.insert(name.clone(), entry);
+            flushed.push((name, held.collection, written));
+        }
+        let seq = manifest.seq;
+        self.publish(manifest)?;
+        install(flushed)?;
+        Ok(seq)
+    }
+
+    fn flush(
+        &self,
+        held: &Held,
+        sealed: Sealed,
+    ) -> Result<(CollectionEntry, Flushed), CheckpointError> {
+        let directory = super::collection_directory(&self.directory, held.created);
+        let collection = &held.collection;
+        let flushed = collection.flush(sealed).map_err(CheckpointError::not_written(directory))?;
+        let entry = CollectionEntry {
+            created: held.created,
+            schema: collection.schema().clone(),
+            files: collection.files_with(&flushed),
+        };
+        Ok((entry, flushed))
+    }
+
+    /// Dead letters that are in no file yet go into a new one; all of them, if there are many
+    /// files or some of their letters have been discarded.
+    fn write_dead_letters(
+        &self,
+        letters: &[Arc<DeadLetter>],
+        number: u64,
+    ) -> Result<Vec<DeadLetterFile>, CheckpointError> {
+        let manifest = self.manifest();
+        let known = manifest.as_ref().map_or(&[][..], |manifest| &manifest.dead_letters);
+        let written = known.last().map_or(Seq(0), |file| file.last);
+        let in_files = letters.partition_point(|letter| letter.seq <= written);
+        let whole = known.iter().map(|file| file.letters).sum::<u64>() == in_files as u64;
+        let (mut files, new) = if whole && known.len() < DEAD_LETTER_FILES_MAX {
+            (known.to_vec(), &letters[in_files..])
+        } else if whole && in_files == letters.len() {
+            (known.to_vec(), &[][..])
+        } else {
+            (Vec::new(), letters)
+        };
+        if let (Some(first), Some(last)) = (new.first(), new.last()) {
+            let path = dead_letters_directory(&self.directory);
+            let content = dead_letters::encode(new.iter().map(|letter| &**letter))
+                .map_err(|error| CheckpointError::not_written(&path)(error.into()))?;
+            let file = DeadLetterFile {
+                number,
+                letters: new.len() as u64,
+                first: first.seq,
+                last: last.seq,
+                length_bytes: content.len() as u64,
+                crc32c: crc32c::crc32c(&content),
+            };
+            let path = path.join(file.name());
+            self.write_letters(&path, &content).map_err(CheckpointError::not_written(path))?;
+            files.push(file);
+        }
+        Ok(files)
+    }
+
+    fn write_letters(&self, path: &Path, content: &[u8]) -> std::io::Result<()> {
+        let file = self.disk.create(path)?;
+        file.write_at(content, 0)?;
+        file.sync(LETTERS)?;
+        self.disk.sync_dir(&dead_letters_directory(&self.directory), LETTERS_NAME)
+    }
+
+    /// A reader after any crash sees the old manifest or the new one. Up to the rename nothing
+    /// has happened; from there on until the directory is synced, either may be the one.
+    fn publish(&self, manifest: Manifest) -> Result<(), CheckpointError> {
+        let path = self.directory.join(MANIFEST);
+        let temporary = path.with_extension("tmp");
+        let write = || {
+            let content = manifest.encode()?;
+            if temporary.exists() {
+                self.disk.remove(&temporary)?;
+            }
+            let file = self.disk.create(&temporary)?;
+            file.write_at(&content, 0)?;
+            file.sync(CONTENT)
+        };
+        write().map_err(CheckpointError::not_written(&temporary))?;
+        self.disk
+            .rename(&temporary, &path)
+            .and_then(|()| self.disk.sync_dir(&self.directory, NAME))
+            .map_err(|source| CheckpointError::Unknown { path, source })?;
+        *self.manifest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(manifest));
+        Ok(())
+    }
+}
+
+/// The manifest is durable: memory gives way to files.
+fn install(flushed: Vec<(String, Arc<Collection>, Flushed)>) -> Result<(), CheckpointError> {
+    for (name, collection, flushed) in flushed {
+        collection.install(flushed).map_err(|source| CheckpointError::Install { name, source })?;
+    }
+    Ok(())
+}

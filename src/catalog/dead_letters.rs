@@ -1,0 +1,193 @@
+//! Messages that could not be applied, and the files that keep them: one JSON object a line.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::operation::{Original, Reason, Refusal};
+use crate::position::{Position, Seq, UnixMillis};
+
+/// A message that could not be applied, as it was delivered, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Line", into = "Line")]
+pub struct DeadLetter {
+    pub seq: Seq,
+    pub time: UnixMillis,
+    /// Absent if it came over HTTP.
+    pub position: Option<Position>,
+    pub refusal: Refusal,
+    pub original: Original,
+    /// Absent if it could not be decoded.
+    pub collection: Option<String>,
+}
+
+impl DeadLetter {
+    fn bytes(&self) -> u64 {
+        let headers = self.original.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+        let key = self.original.key.as_ref().map_or(0, Bytes::len);
+        let fixed = size_of::<DeadLetter>() + self.refusal.detail.len();
+        (fixed + key + self.original.value.len() + headers) as u64
+    }
+}
+
+/// All that are kept. By seq, so that what is not in a file yet is a range.
+#[derive(Clone, Debug, Default)]
+pub struct DeadLetters {
+    letters: BTreeMap<Seq, Arc<DeadLetter>>,
+    bytes: u64,
+}
+
+impl DeadLetters {
+    pub fn push(&mut self, letter: Arc<DeadLetter>) {
+        self.bytes += letter.bytes();
+        self.letters.insert(letter.seq, letter);
+    }
+
+    /// Removes those up to `last`, and says how many.
+    pub fn discard(&mut self, last: Seq) -> usize {
+        let kept = self.letters.split_off(&last.next());
+        let gone = std::mem::replace(&mut self.letters, kept);
+        self.bytes -= gone.values().map(|letter| letter.bytes()).sum::<u64>();
+        gone.len()
+    }
+
+    pub fn len(&self) -> usize {
+        self.letters.len()
+    }
+
+    /// What they take in memory, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Oldest first.
+    pub fn all(&self) -> Vec<Arc<DeadLetter>> {
+        self.letters.values().cloned().collect()
+    }
+}
+
+/// The stored form. Field names are part of the format.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    seq: Seq,
+    time_unix_ms: UnixMillis,
+    reason: Reason,
+    detail: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    collection: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Raw>,
+    value: Raw,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, Raw)>,
+}
+
+/// Bytes as a broker gave them: readable where they are text.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Raw {
+    Text(String),
+    Hex(Hex),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Hex(Bytes);
+
+impl From<Bytes> for Raw {
+    fn from(bytes: Bytes) -> Raw {
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Raw::Text(text.to_owned()),
+            Err(_) => Raw::Hex(Hex(bytes)),
+        }
+    }
+}
+
+impl From<Raw> for Bytes {
+    fn from(raw: Raw) -> Bytes {
+        match raw {
+            Raw::Text(text) => text.into(),
+            Raw::Hex(Hex(bytes)) => bytes,
+        }
+    }
+}
+
+impl From<Hex> for String {
+    fn from(hex: Hex) -> String {
+        hex.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl TryFrom<String> for Hex {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Hex, Self::Error> {
+        const WRONG: &str = "not pairs of hexadecimal digits";
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(WRONG);
+        }
+        let byte = |pair: &[u8; 2]| {
+            let pair = std::str::from_utf8(pair).map_err(|_| WRONG)?;
+            u8::from_str_radix(pair, 16).map_err(|_| WRONG)
+        };
+        pairs.iter().map(byte).collect::<Result<Bytes, _>>().map(Hex)
+    }
+}
+
+impl From<DeadLetter> for Line {
+    fn from(letter: DeadLetter) -> Line {
+        let headers = letter.original.headers.into_iter();
+        Line {
+            seq: letter.seq,
+            time_unix_ms: letter.time,
+            reason: letter.refusal.reason,
+            detail: letter.refusal.detail,
+            collection: letter.collection,
+            position: letter.position,
+            key: letter.original.key.map(Raw::from),
+            value: letter.original.value.into(),
+            headers: headers.map(|(name, value)| (name, value.into())).collect(),
+        }
+    }
+}
+
+impl From<Line> for DeadLetter {
+    fn from(line: Line) -> DeadLetter {
+        let headers = line.headers.into_iter().map(|(name, value)| (name, value.into()));
+        DeadLetter {
+            seq: line.seq,
+            time: line.time_unix_ms,
+            position: line.position,
+            refusal: Refusal { reason: line.reason, detail: line.detail },
+            original: Original {
+                key: line.key.map(Bytes::from),
+                value: line.value.into(),
+                headers: headers.collect(),
+            },
+            collection: line.collection,
+        }
+    }
+}
+
+/// The content of a dead-letter file.
+pub fn encode<'a>(
+    letters: impl Iterator<Item = &'a DeadLetter>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut content = Vec::new();
+    for letter in letters {
+        serde_json::to_writer(&mut content, letter)?;
+        content.push(b'\n');
+    }
+    Ok(content)
+}
+
+pub fn decode(content: &[u8]) -> Result<Vec<DeadLetter>, serde_json::Error> {
+    serde_json::Deserializer::from_slice(content).into_iter().collect()
+}

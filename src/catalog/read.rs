@@ -1,0 +1,72 @@
+//! What others ask the catalog.
+
+use std::sync::Arc;
+
+use super::{Catalog, Counters, DeadLetter, StreamProgress};
+use crate::collection::Collection;
+use crate::position::{Position, Seq};
+use crate::wal::{Anchor, LogId};
+
+impl Catalog {
+    /// What the newest manifest says of the log. `None` if there is no manifest yet.
+    pub fn anchor(&self) -> Option<Anchor> {
+        let manifest = self.manifest()?;
+        Some(Anchor { log_id: LogId(manifest.log_id), applied: manifest.seq })
+    }
+
+    pub fn collection(&self, name: &str) -> Option<Arc<Collection>> {
+        self.state().collections.get(name).map(|held| held.collection.clone())
+    }
+
+    /// By name.
+    pub fn collections(&self) -> Vec<(String, Arc<Collection>)> {
+        let state = self.state();
+        let each = state.collections.iter();
+        each.map(|(name, held)| (name.clone(), held.collection.clone())).collect()
+    }
+
+    /// Where the records stand, per stream of one source: the next offset of a partition, the
+    /// last deliveries of a queue in order.
+    pub fn positions(&self, source: &str) -> Vec<Position> {
+        self.state().streams.positions(source)
+    }
+
+    /// How far every stream of every source has been applied.
+    pub fn progress(&self) -> Vec<StreamProgress> {
+        self.state().streams.progress()
+    }
+
+    /// Oldest first.
+    pub fn dead_letters(&self) -> Vec<Arc<DeadLetter>> {
+        self.state().dead_letters.all()
+    }
+
+    /// How many dead letters are kept.
+    pub fn dead_letter_count(&self) -> usize {
+        self.state().dead_letters.len()
+    }
+
+    /// Whether intake must stop, because no dead letter is ever dropped in silence. What is in
+    /// the log already is applied all the same, so the bounds are passed by what was on its way.
+    pub fn dead_letters_full(&self) -> bool {
+        let state = self.state();
+        state.dead_letters.len() >= self.options.dead_letters_max
+            || state.dead_letters.bytes() >= self.options.dead_letter_bytes_max
+    }
+
+    /// Forgets the dead letters up to `last`, and says how many. An operator's decision, not in
+    /// the log: it holds once a checkpoint has it, and a crash before that brings them back.
+    pub fn discard_dead_letters(&self, last: Seq) -> usize {
+        self.state_mut().dead_letters.discard(last)
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.state().counters
+    }
+
+    /// The largest of the collections' unwritten rows, in bytes.
+    pub fn head_bytes(&self) -> u64 {
+        let collections = self.collections();
+        collections.iter().map(|(_, collection)| collection.head_bytes()).max().unwrap_or(0)
+    }
+}
