@@ -51,7 +51,7 @@ fn refuse_json(error: serde_json::Error) -> Refusal {
 
 /// Refuses what nests deeper than [`NESTING_MAX`]. Nearly every message has fewer opening
 /// brackets than that in all, which is counted at memory speed.
-fn check_nesting(value: &[u8]) -> Result<(), Refusal> {
+pub fn check_nesting(value: &[u8]) -> Result<(), Refusal> {
     if memchr::memchr2_iter(b'{', b'[', value).take(NESTING_MAX + 1).count() <= NESTING_MAX {
         return Ok(());
     }

@@ -18,7 +18,7 @@ use crate::point::{NamedVector, Payload, PointId, Schema};
 
 pub use codec::{InvalidBody, decode, encode};
 pub use encode_json::to_json;
-pub use json::{Limits, NESTING_MAX, decode_message};
+pub use json::{Limits, NESTING_MAX, check_nesting, decode_message};
 pub use upsert::{DeleteBody, UpsertBody};
 
 /// What one log record says.

@@ -1,0 +1,115 @@
+//! Every path, and what stands around every handler. No other file writes a path.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{Method, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use tokio::time::Instant;
+
+use super::error::ApiError;
+use super::{ApiSettings, Doors, Shared, answer, auth};
+use super::{collections, create, dead_letters, points, service, sources};
+
+/// Answered without a key, as Qdrant does: they tell nothing about what is stored.
+const OPEN: [&str; 4] = ["/", "/healthz", "/livez", "/readyz"];
+
+pub(super) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path)
+}
+
+/// The routes with everything that stands around them.
+pub fn router(settings: ApiSettings, doors: Doors) -> Router {
+    let body_bytes_max = settings.body_bytes_max;
+    let shared = Shared::new(settings, doors);
+    service_routes()
+        .merge(collection_routes())
+        .merge(point_routes())
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(Arc::clone(&shared), auth::ask_for_key))
+        .layer(from_fn_with_state(Arc::clone(&shared), measure))
+        .with_state(shared)
+}
+
+fn service_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/", get(service::version))
+        .route("/healthz", get(service::healthz))
+        .route("/livez", get(service::livez))
+        .route("/readyz", get(service::readyz))
+        .route("/metrics", get(service::metrics))
+        .route("/sources", get(sources::list))
+        .route("/dead-letters", get(dead_letters::list))
+}
+
+fn collection_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/collections", get(collections::list))
+        .route(
+            "/collections/{collection}",
+            get(collections::describe).put(create::create).delete(collections::delete),
+        )
+        .route("/collections/{collection}/exists", get(collections::exists))
+}
+
+fn point_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/collections/{collection}/points", put(points::upsert).post(points::retrieve))
+        .route("/collections/{collection}/points/{id}", get(points::retrieve_one))
+        .route("/collections/{collection}/points/delete", post(points::delete))
+        .route("/collections/{collection}/points/scroll", post(points::scroll))
+        .route("/collections/{collection}/points/count", post(points::count))
+        .route("/collections/{collection}/points/search", post(points::search))
+        .route("/collections/{collection}/points/search/batch", post(points::search_batch))
+        .route("/collections/{collection}/points/query", post(points::query))
+        .route("/collections/{collection}/points/query/batch", post(points::query_batch))
+}
+
+async fn unknown_route(method: Method, uri: Uri) -> ApiError {
+    ApiError::UnknownRoute { method: shown(method.as_str()), path: shown(uri.path()) }
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::WrongMethod { method: shown(method.as_str()), path: shown(uri.path()) }
+}
+
+/// As much of what a caller sent as an answer repeats.
+fn shown(given: &str) -> String {
+    given.chars().take(200).collect()
+}
+
+/// Notes when the request began, and counts it by its route's template.
+async fn measure(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let metrics = &shared.doors.metrics.http;
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let started = Instant::now();
+    let response = answer::STARTED.scope(started, next.run(request)).await;
+    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    let status = response.status();
+    metrics
+        .duration_seconds
+        .with_label_values(&[method, route])
+        .observe(started.elapsed().as_secs_f64());
+    metrics.responses.with_label_values(&[method, route, status.as_str()]).inc();
+    response
+}
+
+/// A caller may invent methods; a label may not.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,200 @@
+//! `GET /sources`: where every source and every stream stands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::error::ApiError;
+use super::Context;
+use crate::catalog::StreamProgress;
+use crate::position::{Offset, Stream, UnixMillis};
+use crate::source::status::{Kind, SourceReport, State as SourceState, StreamReport, StreamState};
+
+/// What the sources say of themselves. The daemon, which knows them all, implements it.
+pub trait Sources: Send + Sync {
+    fn reports(&self) -> Vec<SourceReport>;
+    /// The offset up to which the stream is in the log and fsynced. A queue has none.
+    fn durable(&self, stream: &Stream) -> Option<Offset>;
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    applied_seq: u64,
+    sources: Vec<SourceView>,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceView {
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
+    #[serde(flatten)]
+    state: ShownState<SourceState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_error: Option<String>,
+    streams: Vec<StreamView>,
+}
+
+/// A state as told, or that of something only the log remembers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum ShownState<S> {
+    Told(S),
+    Remembered { state: &'static str },
+}
+
+/// One stream. Offsets are those of the *next* message, so that in a stream that is caught up
+/// all of them are equal. A queue has no offsets.
+#[derive(Debug, Serialize)]
+struct StreamView {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    state: ShownState<StreamState>,
+    /// Messages delivered since the process started.
+    received: u64,
+    durable: Option<Offset>,
+    applied: Option<Offset>,
+    committed: Option<Offset>,
+    end: Option<Offset>,
+    /// What is in the broker and not applied yet. Unknown for a queue.
+    lag_messages: Option<u64>,
+    /// 0 when caught up; else how long ago the last applied message was published.
+    lag_seconds: Option<f64>,
+    /// Messages applied since the data directory was made.
+    applied_records: u64,
+    applied_time_unix_ms: Option<UnixMillis>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Place {
+    Partition { topic: String, partition: i32 },
+    Queue { queue: String },
+}
+
+pub(super) async fn list(State(shared): Context) -> Result<Answer, ApiError> {
+    let doors = &shared.doors;
+    let view = View {
+        applied_seq: doors.catalog.applied().0,
+        sources: join(&*doors.sources, doors.catalog.progress(), UnixMillis::now()),
+    };
+    Answer::of(&view, shared.settings.answer_bytes_max)
+}
+
+/// One sentence for each stream that needs an operator.
+pub(super) fn halted(sources: &dyn Sources) -> Vec<String> {
+    let reports = sources.reports();
+    let streams = reports.iter().flat_map(|report| &report.streams);
+    streams
+        .filter_map(|stream| match &stream.state {
+            StreamState::Halted { why } => {
+                Some(format!("{} of {} is halted: {why}", stream.stream, stream.stream.source()))
+            }
+            StreamState::Running => None,
+        })
+        .collect()
+}
+
+/// Sources as told, joined with what the log has of them; then those only the log remembers.
+fn join(sources: &dyn Sources, progress: Vec<StreamProgress>, now: UnixMillis) -> Vec<SourceView> {
+    let mut applied: BTreeMap<Arc<Stream>, StreamProgress> =
+        progress.into_iter().map(|progress| (Arc::clone(&progress.stream), progress)).collect();
+    let mut views = Vec::new();
+    for report in sources.reports() {
+        let streams = report.streams.into_iter().map(|stream| {
+            let progress = applied.remove(&stream.stream);
+            let durable = sources.durable(&stream.stream);
+            StreamView::new(stream, durable, progress, now)
+        });
+        views.push(SourceView {
+            source: report.source,
+            kind: Some(report.kind),
+            state: ShownState::Told(report.state),
+            commit_error: report.commit_error,
+            streams: streams.collect(),
+        });
+    }
+    for progress in applied.into_values() {
+        let source = progress.stream.source().to_owned();
+        let stream = StreamView::remembered(progress);
+        match views.iter_mut().find(|view| view.source == source) {
+            Some(view) => view.streams.push(stream),
+            None => views.push(SourceView {
+                source,
+                kind: None,
+                state: ShownState::Remembered { state: "not_configured" },
+                commit_error: None,
+                streams: vec![stream],
+            }),
+        }
+    }
+    views
+}
+
+impl Place {
+    fn of(stream: &Stream) -> Place {
+        match stream {
+            Stream::Partition { topic, partition, .. } => {
+                Place::Partition { topic: topic.clone(), partition: *partition }
+            }
+            Stream::Queue { queue, .. } => Place::Queue { queue: queue.clone() },
+        }
+    }
+}
+
+impl StreamView {
+    fn new(
+        report: StreamReport,
+        durable: Option<Offset>,
+        progress: Option<StreamProgress>,
+        now: UnixMillis,
+    ) -> StreamView {
+        let applied = progress.as_ref().and_then(|progress| progress.next);
+        let applied_time = progress.as_ref().map(|progress| progress.time).filter(|time| time.0 > 0);
+        let lag_messages = report.end.map(|end| {
+            let applied = applied.unwrap_or_default();
+            end.0.saturating_sub(applied.0)
+        });
+        // A queue's broker tells no end: there, caught up means that what was received last
+        // is applied.
+        let caught_up = match lag_messages {
+            Some(lag) => lag == 0,
+            None => report.last_message_time.is_none_or(|last| applied_time >= Some(last)),
+        };
+        let behind = |time: UnixMillis| now.0.saturating_sub(time.0) as f64 / 1000.0;
+        let lag_seconds = if caught_up { Some(0.0) } else { applied_time.map(behind) };
+        StreamView {
+            place: Place::of(&report.stream),
+            state: ShownState::Told(report.state),
+            received: report.received,
+            durable,
+            applied,
+            committed: report.committed,
+            end: report.end,
+            lag_messages,
+            lag_seconds,
+            applied_records: progress.map_or(0, |progress| progress.records),
+            applied_time_unix_ms: applied_time,
+        }
+    }
+
+    fn remembered(progress: StreamProgress) -> StreamView {
+        StreamView {
+            place: Place::of(&progress.stream),
+            state: ShownState::Remembered { state: "not_assigned" },
+            received: 0,
+            durable: progress.next,
+            applied: progress.next,
+            committed: None,
+            end: None,
+            lag_messages: None,
+            lag_seconds: None,
+            applied_records: progress.records,
+            applied_time_unix_ms: Some(progress.time).filter(|time| time.0 > 0),
+        }
+    }
+}

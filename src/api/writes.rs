@@ -1,0 +1,114 @@
+//! From a request to the log and back.
+
+use axum::http::StatusCode;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::error::ApiError;
+use super::{Deadline, Shared};
+use crate::catalog::Outcome;
+use crate::operation::{Message, Operation};
+use crate::position::Seq;
+
+/// Where the HTTP door puts its writes. The daemon connects it to the log.
+pub trait Writes: Send + Sync {
+    /// Appends one message. Ready when its record is fsynced, not before. If the message
+    /// `waits`, the answer carries a receiver that hears of the outcome once readers see it;
+    /// a receiver that is dropped changes nothing.
+    fn write(&self, message: Message) -> BoxFuture<'static, Result<Written, WriteError>>;
+}
+
+/// A durable write.
+#[derive(Debug)]
+pub struct Written {
+    pub seq: Seq,
+    /// There if the message waits.
+    pub outcome: Option<oneshot::Receiver<Outcome>>,
+}
+
+/// Why a write was not taken. Nothing of it is in the log.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum WriteError {
+    #[error("Too many writes are waiting for the log: try again in a second")]
+    Full,
+    #[error("Writes are not taken yet, the log is being replayed: wait until /readyz says ready")]
+    Recovering,
+    #[error("Writes are stopped: {why}. Reads and deletes go on, writes resume by themselves")]
+    Stopped { why: String },
+    #[error("pointd is shutting down: try again after its restart")]
+    Closed,
+}
+
+impl WriteError {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            WriteError::Full => StatusCode::TOO_MANY_REQUESTS,
+            WriteError::Stopped { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            WriteError::Recovering | WriteError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub(super) fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            WriteError::Full => Some(1),
+            WriteError::Recovering | WriteError::Closed => Some(5),
+            WriteError::Stopped { .. } => None,
+        }
+    }
+}
+
+/// The answer to a write of points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Update {
+    operation_id: Seq,
+    pub(super) status: UpdateStatus,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum UpdateStatus {
+    /// Durable. It will be applied, in its turn.
+    Acknowledged,
+    /// Visible to every read from now on.
+    Completed,
+}
+
+impl Shared {
+    /// Writes one operation. Checked first, so that what cannot be applied is answered at
+    /// once and does not become a dead letter; the log's order decides all the same.
+    pub(super) async fn write(
+        &self,
+        collection: &str,
+        operation: Operation,
+        wait: bool,
+        deadline: Deadline,
+    ) -> Result<Update, ApiError> {
+        let message = Message {
+            collection: collection.to_owned(),
+            operations: vec![operation],
+            original: None,
+            waits: wait,
+        };
+        let refused = |refusal| ApiError::refused(collection, refusal);
+        self.doors.catalog.check(&message).map_err(refused)?;
+        let written = tokio::time::timeout_at(deadline.at, self.doors.writes.write(message));
+        let late = |_| ApiError::WriteTimeout { allowed: deadline.allowed };
+        let Written { seq, outcome } = written.await.map_err(late)??;
+        let acknowledged = Update { operation_id: seq, status: UpdateStatus::Acknowledged };
+        let Some(outcome) = outcome else { return Ok(acknowledged) };
+        let told = tokio::select! {
+            told = tokio::time::timeout_at(deadline.at, outcome) => told,
+            // The applier may stop before this message's turn; the log has it.
+            () = self.doors.shutdown.asked() => return Ok(acknowledged),
+        };
+        match told {
+            Ok(Ok(Outcome::Refused(refusal))) => {
+                Err(ApiError::refused_late(collection, refusal, seq))
+            }
+            Ok(Ok(_)) => Ok(Update { status: UpdateStatus::Completed, ..acknowledged }),
+            // Time is up, or the applier went away: durable, and no more is known.
+            Ok(Err(_)) | Err(_) => Ok(acknowledged),
+        }
+    }
+}
