@@ -64,7 +64,8 @@ impl Collection {
         let name = &vector.name;
         let Some(place) = self.place_of(name) else {
             let known = self.known_vectors();
-            let detail = format!("point {id}: vector `{name}` does not exist here: there is {known}");
+            let detail =
+                format!("point {id}: vector `{name}` does not exist here: there is {known}");
             return Err(Refusal::new(Reason::UnknownVector, detail));
         };
         let params = &self.vectors[place].params;

@@ -32,10 +32,6 @@ impl Place {
         self.row & NULL_BIT == 0
     }
 
-    pub(super) fn segment(self) -> u32 {
-        self.segment
-    }
-
     pub(super) fn row(self) -> u32 {
         self.row & !NULL_BIT
     }
@@ -129,10 +125,6 @@ impl Column {
             }
         }
         made
-    }
-
-    pub(super) fn column(&self) -> ColumnType {
-        self.column
     }
 
     pub(super) fn place(&self, slot: Slot) -> Place {
@@ -258,10 +250,6 @@ impl Column {
         };
         self.segments.insert(sealed.number, standing);
         true
-    }
-
-    pub(super) fn head_rows(&self) -> u32 {
-        self.head.rows.rows()
     }
 
     /// Memory of rows that are not read from files.

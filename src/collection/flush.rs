@@ -82,8 +82,7 @@ impl Collection {
     }
 
     fn write_head(&self, head: &Frozen) -> io::Result<Written> {
-        let picks: Vec<Pick> =
-            (0..head.segment.rows()).map(|row| Pick { input: 0, row }).collect();
+        let picks: Vec<Pick> = (0..head.segment.rows()).map(|row| Pick { input: 0, row }).collect();
         let written =
             self.write_file(head.which, head.number, &[&head.segment], &picks, &|| false)?;
         written.ok_or_else(|| io::Error::other("a flush is never cancelled"))

@@ -96,11 +96,11 @@ impl Collection {
             let files: Vec<(u32, Arc<SegmentFile>)> = {
                 let state = self.read();
                 let segments = state.vectors[place].segments.iter();
-                let file = |(number, standing): (&u32, &super::column::Standing)| {
-                    match &standing.segment {
-                        Segment::File(file) => Some((*number, Arc::clone(file))),
-                        Segment::Memory(_) => None,
-                    }
+                let file = |(number, standing): (&u32, &super::column::Standing)| match &standing
+                    .segment
+                {
+                    Segment::File(file) => Some((*number, Arc::clone(file))),
+                    Segment::Memory(_) => None,
                 };
                 segments.filter_map(file).collect()
             };

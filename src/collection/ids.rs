@@ -37,7 +37,8 @@ impl Ids {
             Arc::make_mut(&mut ids.existing).insert(slot.0);
         }
         let existing = Arc::clone(&ids.existing);
-        ids.free = (0..ids.slots_used).rev().filter(|slot| !existing.contains(*slot)).map(Slot).collect();
+        ids.free =
+            (0..ids.slots_used).rev().filter(|slot| !existing.contains(*slot)).map(Slot).collect();
         Ok(ids)
     }
 

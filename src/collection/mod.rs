@@ -317,14 +317,18 @@ impl Collection {
     fn read(&self) -> RwLockReadGuard<'_, State> {
         match self.state.read() {
             Ok(state) => state,
-            Err(_) => panic!("collection `{}` is unusable after a panic while it was written", self.name),
+            Err(_) => {
+                panic!("collection `{}` is unusable after a panic while it was written", self.name)
+            }
         }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         match self.state.write() {
             Ok(state) => state,
-            Err(_) => panic!("collection `{}` is unusable after a panic while it was written", self.name),
+            Err(_) => {
+                panic!("collection `{}` is unusable after a panic while it was written", self.name)
+            }
         }
     }
 

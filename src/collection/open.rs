@@ -67,11 +67,7 @@ impl Collection {
         }
     }
 
-    fn open_column(
-        &self,
-        which: Which,
-        files: &CollectionFiles,
-    ) -> Result<ColumnRows, OpenError> {
+    fn open_column(&self, which: Which, files: &CollectionFiles) -> Result<ColumnRows, OpenError> {
         let mut rows = ColumnRows::default();
         for entry in self.entries(which, files) {
             let path = self.segment_path(which, entry.number);

@@ -28,7 +28,11 @@ pub struct Chunk {
 enum Cells {
     Payloads(Vec<Option<Payload>>),
     /// A row without a vector has zeros.
-    Vectors { size: usize, present: Vec<bool>, values: Vec<f32> },
+    Vectors {
+        size: usize,
+        present: Vec<bool>,
+        values: Vec<f32>,
+    },
 }
 
 impl Chunks {

@@ -144,6 +144,10 @@ impl SegmentFile {
         Slot(self.slots[row as usize])
     }
 
+    pub fn seq(&self, row: u32) -> Seq {
+        Seq(self.seqs[row as usize])
+    }
+
     pub fn key(&self, row: u32) -> RowKey {
         let at = row as usize;
         let id = if self.numbers.is_valid(at) {
@@ -152,7 +156,7 @@ impl SegmentFile {
             // The array's cells are 16 bytes wide.
             PointId::Uuid(Uuid::from_slice(self.uuids.value(at)).unwrap_or_default())
         };
-        RowKey { slot: self.slot(row), seq: Seq(self.seqs[at]), id }
+        RowKey { slot: self.slot(row), seq: self.seq(row), id }
     }
 
     pub fn is_null(&self, row: u32) -> bool {
