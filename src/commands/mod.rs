@@ -1,3 +1,4 @@
 //! To be written.
 
 pub mod sample;
+pub mod wal;

@@ -5,6 +5,7 @@ mod codec;
 mod damage;
 mod fixture;
 mod fsync;
+mod inspect;
 mod model;
 mod powercut;
 
