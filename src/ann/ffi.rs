@@ -229,11 +229,7 @@ impl Handle {
     ///
     /// The matrix's address is kept: `vectors` is kept alive, and what it lends through `&self`
     /// cannot move while it is.
-    pub fn new(
-        distance: Distance,
-        vectors: Owner,
-        params: GraphParams,
-    ) -> Result<Self, AnnError> {
+    pub fn new(distance: Distance, vectors: Owner, params: GraphParams) -> Result<Self, AnnError> {
         let matrix = Matrix::of(&*vectors)?;
         let rows = matrix.rows;
         let mut error = ShimError::new();
@@ -279,8 +275,7 @@ impl Handle {
         let mut error = ShimError::new();
         let mut left = 0;
         // SAFETY: the graph is alive and, by `&mut self`, nobody else's.
-        let status =
-            unsafe { shim_graph_grow(self.graph.as_ptr(), steps, &mut left, &mut error) };
+        let status = unsafe { shim_graph_grow(self.graph.as_ptr(), steps, &mut left, &mut error) };
         if status == DONE { Ok(left) } else { Err(error.into_error()) }
     }
 
@@ -320,9 +315,9 @@ impl Handle {
                 effort.ef.min(self.rows as usize),
                 effort.visits_max,
                 callback,
-                asked.as_mut().map_or(std::ptr::null_mut(), |asked| {
-                    std::ptr::from_mut(asked).cast()
-                }),
+                asked
+                    .as_mut()
+                    .map_or(std::ptr::null_mut(), |asked| std::ptr::from_mut(asked).cast()),
                 rows.as_mut_ptr(),
                 scores.as_mut_ptr(),
                 &mut found,

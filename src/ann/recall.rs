@@ -26,9 +26,8 @@ struct Set {
 /// `copies` rows in a row are the same vector.
 fn made_up(name: &str, rows: usize, dimensions: usize, clusters: usize, copies: usize) -> Set {
     let mut random = SmallRng::seed_from_u64(42);
-    let centres: Vec<Vec<f32>> = (0..clusters)
-        .map(|_| (0..dimensions).map(|_| gaussian(&mut random)).collect())
-        .collect();
+    let centres: Vec<Vec<f32>> =
+        (0..clusters).map(|_| (0..dimensions).map(|_| gaussian(&mut random)).collect()).collect();
     let draw = |random: &mut SmallRng| {
         let cluster = random.random_range(0..clusters);
         let mut row: Vec<f32> = centres[cluster]

@@ -139,7 +139,8 @@ fn what_does_not_fit_is_refused() {
     assert!(Matrix::new(&[0.0; 7], 2).is_err());
     assert!(Matrix::new(&[0.0; 7], 0).is_err());
     assert!(matrix.row(10).is_none());
-    for params in [GraphParams { m: 1, ef_construction: 9 }, GraphParams { m: 9, ef_construction: 0 }]
+    for params in
+        [GraphParams { m: 1, ef_construction: 9 }, GraphParams { m: 9, ef_construction: 0 }]
     {
         let refused = Graph::build(Distance::Dot, rows.clone(), params, || false);
         assert_eq!(refused.err(), Some(AnnError::Params(params)));
@@ -380,11 +381,14 @@ fn links_that_lead_nowhere_are_refused() {
 fn a_graph_over_other_rows_is_refused() {
     let rows = random_rows(24, 50, 4);
     let saved = build(Distance::Dot, &rows).save(FINGERPRINT).unwrap();
-    let open = |distance, rows: &Arc<Rows>, fingerprint| {
-        match Graph::open(&saved, distance, rows.clone(), fingerprint) {
-            Err(AnnError::OtherRows { what, .. }) => what,
-            other => panic!("taken or refused otherwise: {:?}", other.err()),
-        }
+    let open = |distance, rows: &Arc<Rows>, fingerprint| match Graph::open(
+        &saved,
+        distance,
+        rows.clone(),
+        fingerprint,
+    ) {
+        Err(AnnError::OtherRows { what, .. }) => what,
+        other => panic!("taken or refused otherwise: {:?}", other.err()),
     };
     assert_eq!(open(Distance::Dot, &rows, Fingerprint(1)), "fingerprint");
     assert_eq!(open(Distance::Cosine, &rows, FINGERPRINT), "distance");

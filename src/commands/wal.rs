@@ -2,13 +2,40 @@
 //! damaged log as well as beside a running daemon.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use clap::Subcommand;
 use humantime_serde::re::humantime;
 
+use super::CommandError;
 use crate::position::UnixMillis;
 use crate::wal::inspect::{Fact, FrameFacts, HeaderFacts, RecordFacts, walk};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WalCommand {
+    /// Print the frames of a log, its last positions, and the first bad byte if there is one.
+    Inspect {
+        /// The log: `wal` in the data directory.
+        dir: PathBuf,
+        /// Print each record too.
+        #[arg(long)]
+        records: bool,
+    },
+}
+
+/// An error too if the log is damaged.
+pub(super) fn run(command: &WalCommand) -> Result<(), CommandError> {
+    let WalCommand::Inspect { dir, records } = command;
+    let show = if *records { Show::Records } else { Show::Frames };
+    match inspect(dir, show, &mut io::stdout().lock()) {
+        Ok(Summary { faults: 0, .. }) => Ok(()),
+        Ok(Summary { faults, .. }) => Err(format!("the log is damaged in {faults} places").into()),
+        // Whoever reads the table has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(format!("{}: {error}", dir.display()).into()),
+    }
+}
 
 /// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,10 +58,7 @@ impl Bench {
         let watermark = Watermark::default();
         let kept = Kept { batches: Vec::new(), room: usize::MAX, refused: 0, durable };
         Bench {
-            outlet: Arc::new(Memory {
-                kept: Mutex::new(kept),
-                watermark: watermark.clone(),
-            }),
+            outlet: Arc::new(Memory { kept: Mutex::new(kept), watermark: watermark.clone() }),
             watermark,
             status: Status::new("test", kind),
             metrics: Metrics::new(),
@@ -114,8 +111,7 @@ impl Bench {
     /// The values of one partition's messages (or of the queue's), as text.
     pub fn values(&self, partition: Option<i32>) -> Vec<String> {
         let messages = self.messages();
-        let here =
-            messages.iter().filter(|(position, _)| position.stream.partition() == partition);
+        let here = messages.iter().filter(|(position, _)| position.stream.partition() == partition);
         here.map(|(_, delivery)| {
             String::from_utf8(delivery.value.as_ref().unwrap().to_vec()).unwrap()
         })

@@ -56,8 +56,7 @@ pub struct Consume {
 
 pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
     let KafkaSource { name, settings, positions, embedded } = source;
-    let consumer: BaseConsumer<Context> =
-        settings.client_config().create_with_context(Context)?;
+    let consumer: BaseConsumer<Context> = settings.client_config().create_with_context(Context)?;
     let consumer = Arc::new(consumer);
     let events = Events::new(&consumer)
         .ok_or_else(|| std::io::Error::other("the consumer has no event queue"))?;
@@ -94,9 +93,7 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
         settings,
         name: name.clone(),
     };
-    thread::Builder::new()
-        .name(format!("kafka-find-{name}"))
-        .spawn(move || discovery.run())?;
+    thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
     Ok(thread::Builder::new().name(format!("kafka-{name}")).spawn(move || consume.run())?)
 }
 
@@ -268,8 +265,7 @@ impl Consume {
         }
         // Paused, librdkafka drops what it fetched ahead; resumed, it goes on after the last
         // message it gave us. Nothing else is paused, so nothing else is resumed.
-        let done =
-            if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         if let Err(error) = done {
             tracing::warn!(source = self.name, %error, paused, "pause or resume failed");
             return;
@@ -417,8 +413,7 @@ impl Consume {
             .collect();
         for index in running {
             let partition = &mut self.partitions[index];
-            let known =
-                native::known_ends(&self.consumer, partition.topic(), partition.number());
+            let known = native::known_ends(&self.consumer, partition.topic(), partition.number());
             if let Some((_, high)) = known {
                 partition.set_end(Offset(high));
             }

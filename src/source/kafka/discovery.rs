@@ -179,7 +179,9 @@ impl Discovery {
         match native::topic_ids(&self.consumer, &self.topics, REQUEST_TIMEOUT) {
             Ok(ids) => Ok(ids),
             Err(
-                UnsupportedFeature | UnsupportedVersion | ClusterAuthorizationFailed
+                UnsupportedFeature
+                | UnsupportedVersion
+                | ClusterAuthorizationFailed
                 | TopicAuthorizationFailed,
             ) => Ok(HashMap::new()),
             Err(code) => Err(KafkaError::MetadataFetch(code)),

@@ -85,18 +85,12 @@ impl Consume {
         }
     }
 
-    pub(super) fn failed(
-        &mut self,
-        place: Option<Named>,
-        code: RDKafkaErrorCode,
-        reason: &str,
-    ) {
+    pub(super) fn failed(&mut self, place: Option<Named>, code: RDKafkaErrorCode, reason: &str) {
         use RDKafkaErrorCode::{
             AllBrokersDown, Authentication, AutoOffsetReset, BrokerTransportFailure, Fatal,
             OffsetOutOfRange, Resolve, SSL,
         };
-        let index =
-            place.as_ref().and_then(|at| self.partitions.find(&at.topic, at.partition));
+        let index = place.as_ref().and_then(|at| self.partitions.find(&at.topic, at.partition));
         match (index, code) {
             (Some(index), AutoOffsetReset | OffsetOutOfRange) => self.out_of_range(index, reason),
             (_, AllBrokersDown | Authentication | Fatal | SSL) => self.unreachable(reason),
@@ -116,14 +110,21 @@ impl Consume {
         }
         let (topic, number, next) = (partition.topic(), partition.number(), partition.next);
         let ends = self.consumer.fetch_watermarks(topic, number, LOOK_TIMEOUT);
-        let ends = ends.ok().and_then(|(low, high)| {
-            Some((u64::try_from(low).ok()?, u64::try_from(high).ok()?))
-        });
+        let ends = ends
+            .ok()
+            .and_then(|(low, high)| Some((u64::try_from(low).ok()?, u64::try_from(high).ok()?)));
         let gap = ends.and_then(|(low, high)| gap_at(next, low, high));
         match (gap, ends) {
-            (Some(gap), Some((low, high))) if self.settings.gap == GapPolicy::Skip && gap.can_skip() => {
-                tracing::warn!(source = self.name, topic, partition = number, low,
-                    "gap skipped: {gap}");
+            (Some(gap), Some((low, high)))
+                if self.settings.gap == GapPolicy::Skip && gap.can_skip() =>
+            {
+                tracing::warn!(
+                    source = self.name,
+                    topic,
+                    partition = number,
+                    low,
+                    "gap skipped: {gap}"
+                );
                 self.unfetch(index);
                 let stream = Arc::clone(&self.partitions[index].stream);
                 self.skip_to(stream, Offset(low), Offset(high));
@@ -183,9 +184,10 @@ impl Consume {
 
     /// Whose ends have to be asked for, because nothing of them is fetched.
     pub(super) fn tell_unfetched(&self) {
-        let unfetched = self.partitions.current().filter(|&index| {
-            self.paused || self.partitions[index].phase == Phase::Halted
-        });
+        let unfetched = self
+            .partitions
+            .current()
+            .filter(|&index| self.paused || self.partitions[index].phase == Phase::Halted);
         let list = unfetched
             .map(|index| {
                 let partition = &self.partitions[index];

@@ -251,8 +251,7 @@ impl Message {
     pub fn headers(&self) -> Headers<'_> {
         let mut headers = ptr::null_mut();
         // SAFETY: as in `raw`; the headers live as long as the message.
-        let found =
-            unsafe { rd::rd_kafka_message_headers(self.message.as_ptr(), &mut headers) };
+        let found = unsafe { rd::rd_kafka_message_headers(self.message.as_ptr(), &mut headers) };
         let headers = if error_of(found).is_none() { headers } else { ptr::null_mut() };
         Headers { headers: NonNull::new(headers), next: 0, _message: self }
     }
@@ -337,10 +336,8 @@ pub fn topic_ids<C: ConsumerContext>(
     // SAFETY: everything made here is destroyed here, the queue last; the names outlive the
     // call that copies them.
     unsafe {
-        let collection = rd::rd_kafka_TopicCollection_of_topic_names(
-            pointers.as_mut_ptr(),
-            pointers.len(),
-        );
+        let collection =
+            rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         let options = rd::rd_kafka_AdminOptions_new(
             client,
             rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,

@@ -14,7 +14,9 @@ use crate::source::status::{Status, StreamState, StreamStatus};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Its start stands in this batch; it is fetched once that is durable.
-    Starting { batch: u64 },
+    Starting {
+        batch: u64,
+    },
     Running,
     Halted,
 }

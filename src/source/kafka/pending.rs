@@ -85,11 +85,7 @@ impl Pending {
     }
 
     /// Makes a batch of what is here; `stream` names the stream of an index.
-    pub fn seal<'s>(
-        &mut self,
-        number: u64,
-        stream: impl Fn(Index) -> &'s Arc<Stream>,
-    ) -> Sealed {
+    pub fn seal<'s>(&mut self, number: u64, stream: impl Fn(Index) -> &'s Arc<Stream>) -> Sealed {
         let buffer = Bytes::from(std::mem::take(&mut self.buffer));
         self.usual_bytes = buffer.len();
         let entries = std::mem::take(&mut self.entries);
@@ -102,10 +98,8 @@ impl Pending {
                 Some((_, next)) => *next = entry.next,
                 None => nexts.push((entry.index, entry.next)),
             }
-            let position = Position {
-                stream: Arc::clone(stream(entry.index)),
-                mark: Mark::Next(entry.next),
-            };
+            let position =
+                Position { stream: Arc::clone(stream(entry.index)), mark: Mark::Next(entry.next) };
             let what = match entry.what {
                 Entered::Moved => What::Moved,
                 Entered::Start { forget_others } => What::Start { forget_others },
@@ -117,7 +111,7 @@ impl Pending {
                         .into_iter()
                         .map(|(name, range)| (name, buffer.slice(range)))
                         .collect(),
-                    redelivered: false,
+                    redelivered: None,
                 }),
             };
             items.push(Item { position, what });

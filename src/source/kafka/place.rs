@@ -193,10 +193,7 @@ mod tests {
         };
         assert_eq!(at("c", ID, 8, 20), Gap::Lost { expected: 7, low: 8 });
         assert_eq!(at("c", ID, 0, 6), Gap::Cut { expected: 7, high: 6 });
-        assert_eq!(
-            at("c", OTHER_ID, 0, 100),
-            Gap::OtherTopic { expected: ID, found: OTHER_ID }
-        );
+        assert_eq!(at("c", OTHER_ID, 0, 100), Gap::OtherTopic { expected: ID, found: OTHER_ID });
         assert_eq!(
             at("d", ID, 0, 100),
             Gap::OtherCluster { expected: "c".into(), found: "d".into() }
@@ -207,10 +204,7 @@ mod tests {
     fn after_a_skip_the_new_topic_counts_and_not_the_old_one() {
         let known = [position("c", Some(ID), 0, 7), position("c", Some(OTHER_ID), 0, 3)];
         let place = place(&known, &present("c", Some(OTHER_ID), 0, 9), false);
-        assert_eq!(
-            place,
-            Place::Resume { stream: Arc::clone(&known[1].stream), next: Offset(3) }
-        );
+        assert_eq!(place, Place::Resume { stream: Arc::clone(&known[1].stream), next: Offset(3) });
     }
 
     #[test]

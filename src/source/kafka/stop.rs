@@ -40,8 +40,11 @@ impl Consume {
             self.serve();
         }
         if !self.commits.all_durable() {
-            tracing::warn!(source = self.name, "stopped before everything read was durable; \
-                the rest will be read again");
+            tracing::warn!(
+                source = self.name,
+                "stopped before everything read was durable; \
+                the rest will be read again"
+            );
         }
         self.wiring.status.set_state(State::Stopped);
         self.close();
@@ -67,9 +70,7 @@ impl Consume {
             drop(done);
         });
         let closed = closed.recv_timeout(CLOSE_TIMEOUT);
-        if closing.is_err()
-            || closed == Err(crossbeam_channel::RecvTimeoutError::Timeout)
-        {
+        if closing.is_err() || closed == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             tracing::warn!(source = name, "the Kafka client did not close in time; left behind");
         }
     }
