@@ -138,12 +138,7 @@ impl Drop for EmbeddedBroker {
     }
 }
 
-fn serve(
-    topic: &str,
-    partitions: i32,
-    tell: &Sender<KafkaResult<String>>,
-    stopped: &Receiver<()>,
-) {
+fn serve(topic: &str, partitions: i32, tell: &Sender<KafkaResult<String>>, stopped: &Receiver<()>) {
     let started = MockCluster::new(1).and_then(|cluster| {
         cluster.create_topic(topic, partitions, 1)?;
         Ok(cluster)
