@@ -275,8 +275,7 @@ fn server_properties(directory: &Path, port: u16, controller: u16) -> String {
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
-         log.initial.task.delay.ms=500\n\
-         log.retention.check.interval.ms=500\n",
+         log.retention.ms=-1\n",
         directory.display()
     )
 }

@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers};
 
-use super::native::Message;
 use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
 use crate::source::{Batch, Delivery, Item, What};
 
@@ -56,15 +57,21 @@ impl Pending {
         self.entries.len() >= messages_max || self.buffer.len() >= bytes_max
     }
 
-    pub fn message(&mut self, index: Index, next: Offset, time: UnixMillis, message: &Message) {
+    pub fn message(
+        &mut self,
+        index: Index,
+        next: Offset,
+        time: UnixMillis,
+        message: &BorrowedMessage<'_>,
+    ) {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve(self.usual_bytes.max(4096));
         }
         let key = message.key().map(|key| self.copy(key));
-        let value = message.value().map(|value| self.copy(value));
-        let headers = message
-            .headers()
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), self.copy(value)))
+        let value = message.payload().map(|value| self.copy(value));
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers = headers
+            .map(|header| (header.key.to_owned(), self.copy(header.value.unwrap_or_default())))
             .collect();
         let what = Entered::Message { time, key, value, headers };
         self.entries.push(Entry { index, next, what });

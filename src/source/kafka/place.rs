@@ -31,11 +31,6 @@ pub enum Gap {
     OtherTopic { expected: Uuid, found: Uuid },
     #[error("the cluster's id was {expected:?} and is {found:?}: another cluster answers")]
     OtherCluster { expected: String, found: String },
-    #[error(
-        "leader epoch {found} after {expected}: the topic was made anew, or lost acknowledged \
-         messages"
-    )]
-    OldEpoch { expected: i32, found: i32 },
 }
 
 impl Gap {
@@ -50,7 +45,7 @@ impl Gap {
                 "check `brokers`; if the change is meant, set `gap = \"skip\"` on this source \
                  and restart to read the new cluster from its beginning"
             }
-            Gap::Cut { .. } | Gap::OldEpoch { .. } => {
+            Gap::Cut { .. } => {
                 "the broker lost messages it had acknowledged: compare the topic with the \
                  collection; then read it under a new source name, or restore the topic"
             }
@@ -60,7 +55,7 @@ impl Gap {
     /// Whether going on at the beginning of what is there is possible. After a cut it is not:
     /// offsets below our position mean messages we already have.
     pub fn can_skip(&self) -> bool {
-        !matches!(self, Gap::Cut { .. } | Gap::OldEpoch { .. })
+        !matches!(self, Gap::Cut { .. })
     }
 }
 

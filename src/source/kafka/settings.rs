@@ -167,6 +167,9 @@ pub enum InvalidKafkaSettings {
     Client(String),
 }
 
+/// How often librdkafka tells the ends of the partitions it fetches.
+const STATISTICS_INTERVAL_MS: &str = "500";
+
 /// Properties that are ours to set, and why.
 const OURS: &[(&str, &str)] = &[
     ("bootstrap.servers", "set `brokers` instead"),
@@ -177,7 +180,8 @@ const OURS: &[(&str, &str)] = &[
     ("auto.commit.interval.ms", "set `commit_interval` instead"),
     ("enable.auto.offset.store", "an offset is committed only when its message is durable"),
     ("auto.offset.reset", "a missing offset must be reported, never reset in silence"),
-    ("enable.partition.eof", "without it lag would not reach zero behind a transaction"),
+    ("enable.partition.eof", "ends are watched by other means"),
+    ("statistics.interval.ms", "ends are watched with it"),
     ("group.instance.id", "partitions are assigned without group membership"),
     ("group.protocol", "partitions are assigned without group membership"),
     ("group.remote.assignor", "partitions are assigned without group membership"),
@@ -266,7 +270,8 @@ impl KafkaSettings {
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "error");
-        config.set("enable.partition.eof", "true");
+        config.set("enable.partition.eof", "false");
+        config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
         config.set("isolation.level", "read_committed");
         config.set("check.crcs", "true");
         config.set("allow.auto.create.topics", "false");
