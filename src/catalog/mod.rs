@@ -47,7 +47,7 @@ use crate::position::{Position, Seq, UnixMillis};
 pub use checkpoint::SealedCatalog;
 pub use dead_letters::DeadLetter;
 pub use error::{CatalogError, CheckpointError};
-pub use handover::{CheckpointRequests, CheckpointWork, Checkpointed, handover};
+pub use handover::{Answer, CheckpointRequests, CheckpointWork, handover};
 pub use lock::DirectoryLock;
 pub use streams::{QUEUE_SUFFIX_MAX, StreamProgress};
 
