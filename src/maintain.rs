@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::catalog::{Catalog, CheckpointError, CheckpointWork, Checkpointed, SealedCatalog};
+use crate::catalog::{Answer, Catalog, CheckpointError, CheckpointWork, SealedCatalog};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::wal::{LogId, Trimmer};
@@ -66,7 +66,7 @@ impl Maintainer {
                     return Err(error);
                 }
                 tracing::error!(%error, "checkpoint failed");
-                self.work.answer(Checkpointed::Failed);
+                self.work.answer(Answer::Failed);
                 return Ok(());
             }
         };
@@ -81,7 +81,7 @@ impl Maintainer {
         self.metrics.wal.bytes.set(self.trimmer.bytes() as i64);
         self.metrics.wal.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
         tracing::debug!(%seq, seconds = begun.elapsed().as_secs_f64(), "checkpoint");
-        self.work.answer(Checkpointed::Done(seq));
+        self.work.answer(Answer::Done(seq));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, after, never};
 use prometheus::IntGauge;
 
 use super::{ApplierOptions, RETRY_AFTER};
-use crate::catalog::{Catalog, CheckpointRequests, Checkpointed};
+use crate::catalog::{Answer, Catalog, CheckpointRequests};
 use crate::shutdown::Shutdown;
 
 /// How often a wait looks whether the process is to stop.
@@ -16,15 +16,23 @@ pub struct Pace {
     options: ApplierOptions,
     /// `None` once the maintenance thread has ended.
     checkpoints: Option<CheckpointRequests>,
+    stage: Stage,
     /// Log bytes that no checkpoint holds and none is writing.
     wal_bytes: u64,
-    /// Log bytes that the running checkpoint holds; `None` if none is running.
-    running: Option<u64>,
     failed_at: Option<Instant>,
     /// Asked for while one was running.
-    wanted: bool,
+    asked: bool,
     held: IntGauge,
     shutdown: Shutdown,
+}
+
+/// Of the checkpoint.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Idle,
+    Wanted,
+    /// It holds so many log bytes.
+    Running(u64),
 }
 
 impl Pace {
@@ -35,70 +43,68 @@ impl Pace {
         held: IntGauge,
         shutdown: Shutdown,
     ) -> Pace {
-        Pace {
-            options,
-            checkpoints: Some(checkpoints),
-            wal_bytes,
-            running: None,
-            failed_at: None,
-            wanted: false,
-            held,
-            shutdown,
-        }
+        let (checkpoints, stage) = (Some(checkpoints), Stage::Idle);
+        let (failed_at, asked) = (None, false);
+        Pace { options, checkpoints, stage, wal_bytes, failed_at, asked, held, shutdown }
     }
 
-    /// After a frame was applied: begins a checkpoint if one is due, and waits for one to end
-    /// if memory has grown to twice what should have begun it.
+    /// After a frame was applied: wants a checkpoint if one is due, and waits for one to end
+    /// if memory has grown to twice what made it due.
     pub fn after_frame(&mut self, catalog: &Catalog, frame_bytes: u64) {
         self.wal_bytes += frame_bytes;
-        self.begin_if_due(catalog);
+        self.want_if_due(catalog);
         // At shutdown what is on its way is bounded already, and must be answered.
         while self.checkpoints.is_some() && self.is_over(catalog, 2) && !self.shutdown.is_asked() {
             self.held.set(1);
-            self.wait(LOOK_EVERY);
-            self.begin_if_due(catalog);
+            self.wait(catalog);
+            self.want_if_due(catalog);
         }
         self.held.set(0);
     }
 
-    /// Begins a checkpoint now; after the running one, if there is one.
-    pub fn begin(&mut self, catalog: &Catalog) {
-        self.wanted = self.running.is_some();
-        if self.wanted {
-            return;
-        }
-        let Some(checkpoints) = &self.checkpoints else { return };
-        if checkpoints.ask(catalog.seal()) {
-            self.running = Some(std::mem::take(&mut self.wal_bytes));
-        } else {
-            self.checkpoints = None;
-        }
+    /// A checkpoint now, due or not; after the running one, if there is one.
+    pub fn ask(&mut self, catalog: &Catalog) {
+        self.asked = true;
+        self.want_if_due(catalog);
     }
 
-    /// Begins a checkpoint if one is wanted, or due and none has just failed.
-    pub fn begin_if_due(&mut self, catalog: &Catalog) {
+    pub fn want_if_due(&mut self, catalog: &Catalog) {
         let rests = self.failed_at.is_some_and(|at| at.elapsed() < RETRY_AFTER);
-        let due = self.is_over(catalog, 1) && !rests;
-        if self.running.is_none() && (due || self.wanted) {
-            self.begin(catalog);
+        let due = self.asked || (!rests && self.is_over(catalog, 1));
+        if self.stage == Stage::Idle && due {
+            self.want();
         }
     }
 
-    /// The end of the line: one more checkpoint, with everything in it.
-    pub fn last(mut self, catalog: &Catalog) {
-        while self.running.is_some() {
-            self.wait(LOOK_EVERY);
+    fn want(&mut self) {
+        self.asked = false;
+        match &self.checkpoints {
+            Some(checkpoints) if checkpoints.want() => self.stage = Stage::Wanted,
+            _ => self.abandoned(),
         }
-        self.begin(catalog);
     }
 
-    /// Takes note of how the running checkpoint ended.
-    pub fn ended(&mut self, checkpointed: Checkpointed) {
-        let written = self.running.take().unwrap_or_default();
-        match checkpointed {
-            Checkpointed::Done(_) => self.failed_at = None,
-            Checkpointed::Failed => {
-                self.wal_bytes += written;
+    /// Takes what the maintenance thread says. Between two records.
+    pub fn answer(&mut self, catalog: &Catalog, answer: Answer) {
+        let held = match self.stage {
+            Stage::Running(bytes) => bytes,
+            _ => 0,
+        };
+        match answer {
+            Answer::Ready => {
+                let given = self.checkpoints.as_ref().is_some_and(|it| it.give(catalog.seal()));
+                match given {
+                    true => self.stage = Stage::Running(std::mem::take(&mut self.wal_bytes)),
+                    false => self.abandoned(),
+                }
+            }
+            Answer::Done(_) => {
+                self.stage = Stage::Idle;
+                self.failed_at = None;
+            }
+            Answer::Failed => {
+                self.stage = Stage::Idle;
+                self.wal_bytes += held;
                 self.failed_at = Some(Instant::now());
             }
         }
@@ -107,28 +113,46 @@ impl Pace {
     /// The maintenance thread has ended: there is nobody to make checkpoints.
     pub fn abandoned(&mut self) {
         self.checkpoints = None;
-        self.running = None;
+        self.stage = Stage::Idle;
+    }
+
+    /// The end of the line: one more checkpoint, with everything in it. Returns when it is
+    /// given; the maintenance thread ends after it.
+    pub fn last(mut self, catalog: &Catalog) {
+        while matches!(self.stage, Stage::Running(_)) {
+            self.wait(catalog);
+        }
+        if self.stage == Stage::Idle {
+            self.want();
+        }
+        while self.stage == Stage::Wanted {
+            self.wait(catalog);
+        }
     }
 
     pub fn shutdown(&self) -> &Shutdown {
         &self.shutdown
     }
 
-    pub fn done(&self) -> Receiver<Checkpointed> {
-        self.checkpoints.as_ref().map_or_else(never, |checkpoints| checkpoints.done().clone())
+    pub fn answers(&self) -> Receiver<Answer> {
+        self.checkpoints.as_ref().map_or_else(never, |checkpoints| checkpoints.answers().clone())
     }
 
     /// When to look again after a checkpoint that failed, frames or not.
     pub fn retry(&self) -> Receiver<Instant> {
-        let Some(failed_at) = self.failed_at.filter(|_| self.running.is_none()) else {
-            return never();
-        };
-        after(RETRY_AFTER.saturating_sub(failed_at.elapsed()))
+        match self.failed_at {
+            Some(at) if self.stage == Stage::Idle => after(RETRY_AFTER.saturating_sub(at.elapsed())),
+            _ => never(),
+        }
     }
 
-    fn wait(&mut self, longest: Duration) {
-        match self.done().recv_timeout(longest) {
-            Ok(checkpointed) => self.ended(checkpointed),
+    pub fn rested(&mut self) {
+        self.failed_at = None;
+    }
+
+    fn wait(&mut self, catalog: &Catalog) {
+        match self.answers().recv_timeout(LOOK_EVERY) {
+            Ok(answer) => self.answer(catalog, answer),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.abandoned(),
         }

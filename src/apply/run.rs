@@ -10,7 +10,7 @@ use crate::operation::Body;
 /// What woke the applier.
 enum Wake {
     Frame(Frame),
-    /// A checkpoint ended, was asked for, or may be tried again.
+    /// One was asked for, goes on, has ended, or may be tried again.
     Checkpoint,
     /// No frame will come any more.
     Ended,
@@ -21,7 +21,7 @@ impl Applier {
     /// stop: the state may be torn, so no checkpoint is made of it.
     pub fn run(mut self) -> Result<(), ApplyError> {
         // A long replay makes one due at once.
-        self.pace.begin_if_due(&self.catalog);
+        self.pace.want_if_due(&self.catalog);
         self.gauges.publish(&self.catalog);
         loop {
             match self.wake() {
@@ -35,7 +35,7 @@ impl Applier {
                     }
                     self.pace.after_frame(&self.catalog, bytes);
                 }
-                Wake::Checkpoint => self.pace.begin_if_due(&self.catalog),
+                Wake::Checkpoint => self.pace.want_if_due(&self.catalog),
                 Wake::Ended => {
                     self.pace.last(&self.catalog);
                     return Ok(());
@@ -45,24 +45,27 @@ impl Applier {
     }
 
     fn wake(&mut self) -> Wake {
-        let (done, retry) = (self.pace.done(), self.pace.retry());
+        let (answers, retry) = (self.pace.answers(), self.pace.retry());
         select! {
             recv(self.frames) -> frame => frame.map_or(Wake::Ended, Wake::Frame),
             recv(self.asked) -> asked => {
                 match asked {
-                    Ok(()) => self.pace.begin(&self.catalog),
+                    Ok(()) => self.pace.ask(&self.catalog),
                     Err(_) => self.asked = crossbeam_channel::never(),
                 }
                 Wake::Checkpoint
             }
-            recv(done) -> answer => {
+            recv(answers) -> answer => {
                 match answer {
-                    Ok(checkpointed) => self.pace.ended(checkpointed),
+                    Ok(answer) => self.pace.answer(&self.catalog, answer),
                     Err(_) => self.pace.abandoned(),
                 }
                 Wake::Checkpoint
             }
-            recv(retry) -> _ => Wake::Checkpoint,
+            recv(retry) -> _ => {
+                self.pace.rested();
+                Wake::Checkpoint
+            }
         }
     }
 

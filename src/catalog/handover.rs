@@ -1,5 +1,9 @@
-//! Between the thread that applies and the thread that checkpoints: one checkpoint at a time,
-//! and the wish that whatever else runs there make room for it.
+//! Between the thread that applies and the thread that checkpoints.
+//!
+//! The applier wants a checkpoint; merges and graphs are given up for it; the other thread
+//! says that it is ready; the applier seals between two records and gives what it sealed. The
+//! state must not be sealed while a merge runs: the files of a checkpoint would be those of a
+//! later seq, where rows are gone that its seq still has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,25 +13,29 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::SealedCatalog;
 use crate::position::Seq;
 
-/// The answer to one checkpoint that was asked for.
+/// What the maintenance thread says of the one checkpoint that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checkpointed {
+pub enum Answer {
+    /// Nothing else runs: seal, and give.
+    Ready,
     Done(Seq),
-    /// Nothing is lost; ask again, with what has been applied since.
+    /// Nothing is lost; want another, with what has been applied since.
     Failed,
 }
 
-/// The applier's end. Dropping it ends the other thread, after what was asked for.
+/// The applier's end. Dropping it ends the other thread, after what was given.
 pub struct CheckpointRequests {
+    wanted: Sender<()>,
     sealed: Sender<SealedCatalog>,
-    done: Receiver<Checkpointed>,
+    answers: Receiver<Answer>,
     flags: Arc<Flags>,
 }
 
 /// The maintenance thread's end.
 pub struct CheckpointWork {
+    wanted: Receiver<()>,
     sealed: Receiver<SealedCatalog>,
-    done: Sender<Checkpointed>,
+    answers: Sender<Answer>,
     flags: Arc<Flags>,
 }
 
@@ -40,26 +48,33 @@ struct Flags {
 }
 
 pub fn handover() -> (CheckpointRequests, CheckpointWork) {
-    let (sealed_in, sealed_out) = bounded(1);
-    let (done_in, done_out) = bounded(1);
+    let (want, wanted) = bounded(1);
+    let (give, given) = bounded(1);
+    let (answer, answers) = bounded(1);
     let flags = Arc::<Flags>::default();
     (
-        CheckpointRequests { sealed: sealed_in, done: done_out, flags: flags.clone() },
-        CheckpointWork { sealed: sealed_out, done: done_in, flags },
+        CheckpointRequests { wanted: want, sealed: give, answers, flags: flags.clone() },
+        CheckpointWork { wanted, sealed: given, answers: answer, flags },
     )
 }
 
 impl CheckpointRequests {
-    /// Hands over one checkpoint and has merges and graphs make room. False if the other
-    /// thread has ended. Ask again only after the answer.
-    pub fn ask(&self, sealed: SealedCatalog) -> bool {
+    /// Wants one checkpoint; no other before the answer `Done` or `Failed`. False if the other
+    /// thread has ended.
+    pub fn want(&self) -> bool {
         self.flags.cancel.store(true, Ordering::SeqCst);
-        self.sealed.send(sealed).is_ok()
+        self.wanted.try_send(()).is_ok()
     }
 
-    /// One answer for each checkpoint; disconnected when the other thread has ended.
-    pub fn done(&self) -> &Receiver<Checkpointed> {
-        &self.done
+    /// After the answer `Ready`. False if the other thread has ended.
+    pub fn give(&self, sealed: SealedCatalog) -> bool {
+        self.sealed.try_send(sealed).is_ok()
+    }
+
+    /// For each checkpoint `Ready`, then `Done` or `Failed`. Disconnected when the other thread
+    /// has ended.
+    pub fn answers(&self) -> &Receiver<Answer> {
+        &self.answers
     }
 }
 
@@ -71,8 +86,11 @@ impl Drop for CheckpointRequests {
 }
 
 impl CheckpointWork {
-    /// Waits for the next checkpoint; `None` once the applier has ended.
+    /// Waits for the next checkpoint, with nothing else running; `None` once the applier has
+    /// ended.
     pub fn next(&self) -> Option<SealedCatalog> {
+        self.wanted.recv().ok()?;
+        self.answer(Answer::Ready);
         let sealed = self.sealed.recv().ok()?;
         self.flags.cancel.store(false, Ordering::SeqCst);
         // After the last checkpoint nothing may begin that takes long.
@@ -88,8 +106,8 @@ impl CheckpointWork {
         &self.flags.cancel
     }
 
-    pub fn answer(&self, answer: Checkpointed) {
-        // The applier asks once at a time, so there is room; it may have ended.
-        let _ = self.done.try_send(answer);
+    pub fn answer(&self, answer: Answer) {
+        // One checkpoint at a time, so there is room; the applier may have ended.
+        let _ = self.answers.try_send(answer);
     }
 }

@@ -49,7 +49,7 @@ pub use checkpoint::SealedCatalog;
 pub use dead_letters::DeadLetter;
 pub use error::{CatalogError, CheckpointError};
 pub use frame::{Durable, Frame};
-pub use handover::{CheckpointRequests, CheckpointWork, Checkpointed, handover};
+pub use handover::{Answer, CheckpointRequests, CheckpointWork, handover};
 pub use lock::DirectoryLock;
 pub use streams::{QUEUE_SUFFIX_MAX, StreamProgress};
 
