@@ -8,6 +8,7 @@ mod fsync;
 mod inspect;
 mod model;
 mod powercut;
+mod torn;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
