@@ -94,6 +94,7 @@ unsafe extern "C" {
         query: *const f32,
         k: usize,
         ef: usize,
+        share: f64,
         visits_max: usize,
         passes: Option<Passes>,
         selector: *mut c_void,
@@ -303,6 +304,8 @@ impl Handle {
         let mut scores = vec![0f32; limit];
         let mut found = 0;
         let mut error = ShimError::new();
+        let share =
+            selector.map_or(1.0, |selector| selector.count as f64 / f64::from(self.rows.max(1)));
         let mut asked = selector.map(|selector| Asked { selector, panic: None });
         let callback: Option<Passes> = asked.as_ref().map(|_| passes as Passes);
         // SAFETY: the query has the graph's dimensions, `rows` and `scores` have room for
@@ -313,6 +316,7 @@ impl Handle {
                 query.as_ptr(),
                 limit,
                 effort.ef.min(self.rows as usize),
+                share,
                 effort.visits_max,
                 callback,
                 asked
