@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::ApiSettings;
 use crate::ingest::IngestSettings;
 use crate::point::{Distance, Schema, UNNAMED, VectorParams};
+use crate::source::amqp::AmqpSettings;
 use crate::source::embedded::EmbeddedSettings;
 use crate::source::kafka::KafkaSettings;
 
@@ -174,21 +175,25 @@ pub struct SourceSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amqp: Option<AmqpSettings>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedSettings>,
 }
 
 /// The one kind a source is of.
 pub enum SourceKind<'a> {
     Kafka(&'a KafkaSettings),
+    Amqp(&'a AmqpSettings),
     Embedded(&'a EmbeddedSettings),
 }
 
 impl SourceSettings {
     /// `None` if it is of no kind or of several, which [`Settings::validate`] refuses.
     pub fn kind(&self) -> Option<SourceKind<'_>> {
-        match (&self.kafka, &self.embedded) {
-            (Some(kafka), None) => Some(SourceKind::Kafka(kafka)),
-            (None, Some(embedded)) => Some(SourceKind::Embedded(embedded)),
+        match (&self.kafka, &self.amqp, &self.embedded) {
+            (Some(kafka), None, None) => Some(SourceKind::Kafka(kafka)),
+            (None, Some(amqp), None) => Some(SourceKind::Amqp(amqp)),
+            (None, None, Some(embedded)) => Some(SourceKind::Embedded(embedded)),
             _ => None,
         }
     }
@@ -242,6 +247,9 @@ impl Settings {
             let (kind, validated) = match source.kind() {
                 Some(SourceKind::Kafka(kafka)) => {
                     ("kafka", kafka.validate().map_err(|error| error.to_string()))
+                }
+                Some(SourceKind::Amqp(amqp)) => {
+                    ("amqp", amqp.validate().map_err(|error| error.to_string()))
                 }
                 Some(SourceKind::Embedded(embedded)) => {
                     ("embedded", embedded.validate().map_err(|error| error.to_string()))

@@ -11,6 +11,7 @@ use super::stages::Stages;
 use crate::config::{Settings, SourceKind};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
+use crate::source::amqp::AmqpSource;
 use crate::source::embedded::EmbeddedBroker;
 use crate::source::kafka::KafkaSource;
 use crate::source::status::{Kind, Status};
@@ -51,31 +52,42 @@ impl Sources {
             };
             let positions = stages.catalog.positions(&source.name);
             let name = source.name.clone();
-            let (kind, reader) = match kind {
-                SourceKind::Kafka(settings) => (
-                    Kind::Kafka,
-                    KafkaSource { name, settings: settings.clone(), positions, embedded: None },
-                ),
+            let thread = match kind {
+                SourceKind::Kafka(kafka) => {
+                    let settings = kafka.clone();
+                    let wiring = sources.wire(wiring(Kind::Kafka));
+                    KafkaSource { name, settings, positions, embedded: None }
+                        .spawn(wiring)
+                        .map_err(|error| failed(error.to_string()))?
+                }
                 SourceKind::Embedded(embedded) => {
-                    let broker = EmbeddedBroker::start(embedded)
-                        .map_err(|error| failed(error.to_string()))?;
+                    let broker =
+                        EmbeddedBroker::start(embedded).map_err(|error| failed(error.to_string()))?;
                     announce(&broker, &settings.storage.dir);
-                    let reader = KafkaSource {
-                        settings: broker.source_settings(&name),
-                        name,
-                        positions,
-                        embedded: Some(broker.cluster_id().to_owned()),
-                    };
+                    let settings = broker.source_settings(&name);
+                    let cluster = broker.cluster_id().to_owned();
                     sources.brokers.push(broker);
-                    (Kind::Embedded, reader)
+                    let wiring = sources.wire(wiring(Kind::Embedded));
+                    KafkaSource { name, settings, positions, embedded: Some(cluster) }
+                        .spawn(wiring)
+                        .map_err(|error| failed(error.to_string()))?
+                }
+                SourceKind::Amqp(amqp) => {
+                    let wiring = sources.wire(wiring(Kind::Amqp));
+                    AmqpSource { name, settings: amqp.clone() }
+                        .spawn(wiring)
+                        .map_err(|error| failed(error.to_string()))?
                 }
             };
-            let wiring = wiring(kind);
-            sources.statuses.push(wiring.status.clone());
-            let thread = reader.spawn(wiring).map_err(|error| failed(error.to_string()))?;
             sources.threads.push(thread);
         }
         Ok(sources)
+    }
+
+    /// Keeps what reports about the source.
+    fn wire(&mut self, wiring: Wiring) -> Wiring {
+        self.statuses.push(wiring.status.clone());
+        wiring
     }
 
     pub fn statuses(&self) -> Vec<Arc<Status>> {

@@ -46,15 +46,8 @@ impl RabbitMq {
         epmd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let node = format!("rabbit-{:08x}@localhost", uuid::Uuid::new_v4().as_fields().0);
         let epmd = launch(epmd).unwrap();
-        let mut rabbit = RabbitMq {
-            directory,
-            port,
-            distribution_port,
-            epmd_port,
-            node,
-            epmd,
-            process: None,
-        };
+        let mut rabbit =
+            RabbitMq { directory, port, distribution_port, epmd_port, node, epmd, process: None };
         rabbit.restart();
         Some(rabbit)
     }

@@ -63,8 +63,7 @@ fn a_delivery_comes_out_as_it_went_in() {
         ("name", b"seven"),
     ];
     assert_eq!(headers, expected);
-    let print =
-        |body, message_id| Mark::Fingerprint(Fingerprint { body, message_id });
+    let print = |body, message_id| Mark::Fingerprint(Fingerprint { body, message_id });
     let body = |bytes: &[u8]| xxhash_rust::xxh3::xxh3_128(bytes);
     assert_eq!(position.mark, print(body(b"body"), Some("m-1".into())));
     assert_eq!(messages[1].0.mark, print(body(b"bare"), None));

@@ -10,7 +10,11 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::position::{Fingerprint, Mark, Position, Stream, UnixMillis};
 use crate::source::{Delivery, Item, What};
 
-pub fn item(stream: &Arc<Stream>, delivery: lapin::message::Delivery) -> Item {
+pub fn item(
+    stream: &Arc<Stream>,
+    connection: u64,
+    delivery: lapin::message::Delivery,
+) -> Item {
     let properties = &delivery.properties;
     let message_id = properties.message_id().as_ref().map(|id| id.to_string());
     let fingerprint = Fingerprint { body: xxh3_128(&delivery.data), message_id };
@@ -20,7 +24,7 @@ pub fn item(stream: &Arc<Stream>, delivery: lapin::message::Delivery) -> Item {
         time: time.map_or_else(UnixMillis::now, UnixMillis),
         key: None,
         headers: headers(properties),
-        redelivered: delivery.redelivered,
+        redelivered: delivery.redelivered.then_some(connection),
         value: Some(Bytes::from(delivery.data)),
     });
     Item {

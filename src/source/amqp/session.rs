@@ -32,11 +32,15 @@ const BLOCKED_MAX: Duration = Duration::from_secs(60);
 
 /// Batch numbers go on over all sessions: a batch that was not taken gives its number back.
 #[derive(Default)]
-pub struct Numbering(u64);
+pub struct Numbering {
+    batch: u64,
+    /// Sessions so far: redeliveries of two of them are told apart.
+    connection: u64,
+}
 
 impl Numbering {
     pub fn last(&self) -> u64 {
-        self.0
+        self.batch
     }
 }
 
@@ -82,6 +86,7 @@ impl<'a> Session<'a> {
         numbering: &'a mut Numbering,
     ) -> Self {
         let labels = [source.name.as_str(), stream.name(), "-"];
+        numbering.connection += 1;
         Session {
             name: &source.name,
             settings: &source.settings,
@@ -207,7 +212,7 @@ impl<'a> Session<'a> {
         };
         self.items_bytes += delivery.data.len();
         self.last_acker = Some(delivery.acker.clone());
-        self.items.push(item(self.stream, delivery));
+        self.items.push(item(self.stream, self.numbering.connection, delivery));
         Ok(())
     }
 
@@ -230,10 +235,10 @@ impl<'a> Session<'a> {
         }
         let items = std::mem::take(&mut self.items);
         let (count, last) = (items.len() as u64, last_time(&items));
-        let number = self.numbering.0 + 1;
+        let number = self.numbering.batch + 1;
         match self.wiring.outlet.offer(Batch { number, items }) {
             Ok(()) => {
-                self.numbering.0 = number;
+                self.numbering.batch = number;
                 self.items_bytes = 0;
                 self.received.inc_by(count);
                 self.status.received(count, last);

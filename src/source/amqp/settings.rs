@@ -4,13 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Quorum queues allow no more.
 const QUORUM_PREFETCH_MAX: u16 = 2000;
 
 /// One RabbitMQ queue.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AmqpSettings {
     /// `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS. The default virtual
@@ -60,7 +60,7 @@ fn default_reconnect_max() -> Duration {
     Duration::from_secs(30)
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Declare {
     #[default]
@@ -69,8 +69,8 @@ pub enum Declare {
     Quorum,
 }
 
-/// It holds a password, so it is not printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+/// It holds a password, so it is not printed; who prints what serialises it masks that.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Url(pub String);
 
