@@ -61,8 +61,8 @@ impl Sources {
                         .map_err(|error| failed(error.to_string()))?
                 }
                 SourceKind::Embedded(embedded) => {
-                    let broker =
-                        EmbeddedBroker::start(embedded).map_err(|error| failed(error.to_string()))?;
+                    let broker = EmbeddedBroker::start(embedded)
+                        .map_err(|error| failed(error.to_string()))?;
                     announce(&broker, &settings.storage.dir);
                     let settings = broker.source_settings(&name);
                     let cluster = broker.cluster_id().to_owned();

@@ -10,11 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::position::{Fingerprint, Mark, Position, Stream, UnixMillis};
 use crate::source::{Delivery, Item, What};
 
-pub fn item(
-    stream: &Arc<Stream>,
-    connection: u64,
-    delivery: lapin::message::Delivery,
-) -> Item {
+pub fn item(stream: &Arc<Stream>, connection: u64, delivery: lapin::message::Delivery) -> Item {
     let properties = &delivery.properties;
     let message_id = properties.message_id().as_ref().map(|id| id.to_string());
     let fingerprint = Fingerprint { body: xxh3_128(&delivery.data), message_id };
@@ -28,10 +24,7 @@ pub fn item(
         value: Some(Bytes::from(delivery.data)),
     });
     Item {
-        position: Position {
-            stream: Arc::clone(stream),
-            mark: Mark::Fingerprint(fingerprint),
-        },
+        position: Position { stream: Arc::clone(stream), mark: Mark::Fingerprint(fingerprint) },
         what,
     }
 }

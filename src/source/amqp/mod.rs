@@ -102,8 +102,12 @@ impl AmqpSource {
             }
             _ => UnixMillis::now(),
         };
-        tracing::warn!(source = self.name, queue = self.settings.queue, error,
-            "the queue cannot be read; connecting again");
+        tracing::warn!(
+            source = self.name,
+            queue = self.settings.queue,
+            error,
+            "the queue cannot be read; connecting again"
+        );
         wiring.status.set_state(State::Reconnecting { since, error });
     }
 

@@ -8,8 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions,
-    QueueDeclareOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel, Connection, ConnectionProperties, Consumer};
@@ -143,10 +142,9 @@ impl<'a> Session<'a> {
         let addresses = self.settings.addresses().unwrap_or_default();
         let node = attempt as usize % addresses.len().max(1);
         let Some(address) = addresses.into_iter().nth(node) else {
-            return Err(lapin::ErrorKind::InvalidConnectionState(
-                lapin::ConnectionState::Initial,
-            )
-            .into());
+            return Err(
+                lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Initial).into()
+            );
         };
         let properties = ConnectionProperties::default()
             .with_connection_name(format!("pointd source {}", self.name).into());
@@ -279,7 +277,8 @@ impl<'a> Session<'a> {
     async fn drain(&mut self, link: &Link) {
         self.items.clear();
         let deadline = Instant::now() + self.wiring.drain_timeout;
-        let cancelling = link.channel.basic_cancel(link.consumer.tag(), BasicCancelOptions::default());
+        let cancelling =
+            link.channel.basic_cancel(link.consumer.tag(), BasicCancelOptions::default());
         if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, cancelling).await {
             tracing::debug!(source = self.name, %error, "cancel");
         }
@@ -287,8 +286,12 @@ impl<'a> Session<'a> {
             // Read before the ack: it may rise for the last time just before it ends.
             let ended = self.wiring.watermark.is_ended();
             if let Err(error) = self.ack().await {
-                tracing::warn!(source = self.name, error, "the last ack failed; \
-                    the broker will deliver again");
+                tracing::warn!(
+                    source = self.name,
+                    error,
+                    "the last ack failed; \
+                    the broker will deliver again"
+                );
                 return;
             }
             if ended {
@@ -297,8 +300,11 @@ impl<'a> Session<'a> {
             tokio::time::sleep(TICK).await;
         }
         if !self.given.is_empty() {
-            tracing::warn!(source = self.name, "stopped before everything read was durable; \
-                the rest will be delivered again");
+            tracing::warn!(
+                source = self.name,
+                "stopped before everything read was durable; \
+                the rest will be delivered again"
+            );
         }
     }
 }
