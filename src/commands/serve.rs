@@ -63,9 +63,9 @@ A sample catalogue is flowing in at {rate} points a second. In another terminal,
   curl -s http://{api}/collections/{collection}/points/scroll -H 'content-type: application/json' \
     -d '{{"filter": {{"must": [{{"key": "color", "match": {{"value": "red"}}}}]}}, "limit": 3}}'
 
-  # More like product 1.
+  # More like product 7, a pair of turquoise earrings.
   curl -s http://{api}/collections/{collection}/points/query -H 'content-type: application/json' \
-    -d '{{"query": 1, "limit": 3, "with_payload": ["title", "category"]}}'
+    -d '{{"query": 7, "limit": 3, "with_payload": ["title", "category"]}}'
 
 Publish a point of your own to the embedded broker, with any Kafka client or with pointd:
 
