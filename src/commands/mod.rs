@@ -2,6 +2,7 @@
 
 mod check;
 mod log;
+pub mod produce;
 pub mod sample;
 mod serve;
 pub mod wal;
@@ -28,6 +29,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Validate a configuration and print what it amounts to, without secrets.
     Check(ConfigArgs),
+    /// Publish a file or generated points to Kafka or RabbitMQ.
+    Produce(produce::ProduceArgs),
     /// Look into the log.
     #[command(subcommand)]
     Wal(wal::WalCommand),
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Produce(args) => produce::run(args).map_err(Into::into),
         Command::Wal(command) => wal::run(&command),
     };
     match result {
