@@ -5,6 +5,7 @@ mod files;
 mod graphs;
 mod history;
 mod model;
+mod speed;
 mod threads;
 
 use std::collections::BTreeMap;
