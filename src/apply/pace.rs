@@ -141,7 +141,9 @@ impl Pace {
     /// When to look again after a checkpoint that failed, frames or not.
     pub fn retry(&self) -> Receiver<Instant> {
         match self.failed_at {
-            Some(at) if self.stage == Stage::Idle => after(RETRY_AFTER.saturating_sub(at.elapsed())),
+            Some(at) if self.stage == Stage::Idle => {
+                after(RETRY_AFTER.saturating_sub(at.elapsed()))
+            }
             _ => never(),
         }
     }
