@@ -10,6 +10,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::position::{Position, Stream};
+
 /// Cheap to clone: all clones count into the same registry.
 #[derive(Clone)]
 pub struct Metrics {
@@ -134,6 +136,11 @@ impl Metrics {
         Metrics::default()
     }
 
+    /// Counts a delivery that the log already has.
+    pub fn duplicate(&self, position: &Position) {
+        self.source.duplicates.with_label_values(&stream_labels(&position.stream).each()).inc();
+    }
+
     /// The text exposition format.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
@@ -141,6 +148,20 @@ impl Metrics {
             Ok(()) => String::from_utf8_lossy(&text).into_owned(),
             Err(error) => format!("# the metrics could not be encoded: {error}\n"),
         }
+    }
+}
+
+/// The values of the labels `source`, `topic` and `partition`.
+pub struct StreamLabels<'a>(&'a str, &'a str, String);
+
+pub fn stream_labels(stream: &Stream) -> StreamLabels<'_> {
+    let partition = stream.partition().map_or_else(|| "-".to_owned(), |number| number.to_string());
+    StreamLabels(stream.source(), stream.name(), partition)
+}
+
+impl StreamLabels<'_> {
+    pub fn each(&self) -> [&str; 3] {
+        [self.0, self.1, &self.2]
     }
 }
 

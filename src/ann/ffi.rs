@@ -94,6 +94,7 @@ unsafe extern "C" {
         query: *const f32,
         k: usize,
         ef: usize,
+        share: f64,
         visits_max: usize,
         passes: Option<Passes>,
         selector: *mut c_void,
@@ -229,11 +230,7 @@ impl Handle {
     ///
     /// The matrix's address is kept: `vectors` is kept alive, and what it lends through `&self`
     /// cannot move while it is.
-    pub fn new(
-        distance: Distance,
-        vectors: Owner,
-        params: GraphParams,
-    ) -> Result<Self, AnnError> {
+    pub fn new(distance: Distance, vectors: Owner, params: GraphParams) -> Result<Self, AnnError> {
         let matrix = Matrix::of(&*vectors)?;
         let rows = matrix.rows;
         let mut error = ShimError::new();
@@ -279,8 +276,7 @@ impl Handle {
         let mut error = ShimError::new();
         let mut left = 0;
         // SAFETY: the graph is alive and, by `&mut self`, nobody else's.
-        let status =
-            unsafe { shim_graph_grow(self.graph.as_ptr(), steps, &mut left, &mut error) };
+        let status = unsafe { shim_graph_grow(self.graph.as_ptr(), steps, &mut left, &mut error) };
         if status == DONE { Ok(left) } else { Err(error.into_error()) }
     }
 
@@ -308,6 +304,8 @@ impl Handle {
         let mut scores = vec![0f32; limit];
         let mut found = 0;
         let mut error = ShimError::new();
+        let share =
+            selector.map_or(1.0, |selector| selector.count as f64 / f64::from(self.rows.max(1)));
         let mut asked = selector.map(|selector| Asked { selector, panic: None });
         let callback: Option<Passes> = asked.as_ref().map(|_| passes as Passes);
         // SAFETY: the query has the graph's dimensions, `rows` and `scores` have room for
@@ -318,11 +316,12 @@ impl Handle {
                 query.as_ptr(),
                 limit,
                 effort.ef.min(self.rows as usize),
+                share,
                 effort.visits_max,
                 callback,
-                asked.as_mut().map_or(std::ptr::null_mut(), |asked| {
-                    std::ptr::from_mut(asked).cast()
-                }),
+                asked
+                    .as_mut()
+                    .map_or(std::ptr::null_mut(), |asked| std::ptr::from_mut(asked).cast()),
                 rows.as_mut_ptr(),
                 scores.as_mut_ptr(),
                 &mut found,

@@ -57,12 +57,8 @@ impl Graph {
         fingerprint: Fingerprint,
     ) -> Result<Graph, AnnError> {
         let matrix = super::Matrix::of(&*vectors)?;
-        let shape = file::Shape {
-            distance,
-            dimensions: matrix.dimensions,
-            rows: matrix.rows,
-            fingerprint,
-        };
+        let shape =
+            file::Shape { distance, dimensions: matrix.dimensions, rows: matrix.rows, fingerprint };
         let graph = file::unseal(bytes, &shape)?;
         Ok(Graph { handle: Handle::read(graph, distance, vectors)?, distance })
     }

@@ -1,8 +1,9 @@
 //! What [`super::plan`]'s constants were chosen by. Measures, and is not part of a test run:
 //! `cargo test --release --lib ann::recall -- --ignored --nocapture --test-threads 1`.
 //!
-//! `POINTD_RECALL_ROWS` names a file of little-endian f32 rows and `POINTD_RECALL_DIMENSIONS`
-//! their dimensions, to measure over real embeddings.
+//! To measure over real embeddings, `POINTD_RECALL_ROWS` names a file of little-endian f32 rows,
+//! `POINTD_RECALL_DIMENSIONS` their dimensions, and `POINTD_RECALL_LABELS` a text file with the
+//! cluster of each row, one a line.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,12 +24,38 @@ struct Set {
     queries: Vec<Vec<f32>>,
 }
 
+/// Every 300th row of the file is held out as a query.
+fn from_file() -> Option<Set> {
+    let path = std::env::var("POINTD_RECALL_ROWS").ok()?;
+    let dimensions = std::env::var("POINTD_RECALL_DIMENSIONS").ok()?.parse().ok()?;
+    let labels = std::fs::read_to_string(std::env::var("POINTD_RECALL_LABELS").ok()?).ok()?;
+    let bytes = std::fs::read(&path).ok()?;
+    let (mut values, mut cluster, mut queries) = (Vec::new(), Vec::new(), Vec::new());
+    let mut names = Vec::new();
+    for (n, (row, label)) in bytes.chunks_exact(4 * dimensions).zip(labels.lines()).enumerate() {
+        let (floats, _) = row.as_chunks::<4>();
+        let mut row: Vec<f32> = floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        normalize(&mut row);
+        if n % 300 == 0 {
+            queries.push(row);
+        } else {
+            values.extend_from_slice(&row);
+            let number = names.iter().position(|name| name == &label).unwrap_or_else(|| {
+                names.push(label);
+                names.len() - 1
+            });
+            cluster.push(number as u32);
+        }
+    }
+    queries.truncate(QUERIES);
+    Some(Set { name: path, rows: Arc::new(Rows { values, dimensions }), cluster, queries })
+}
+
 /// `copies` rows in a row are the same vector.
 fn made_up(name: &str, rows: usize, dimensions: usize, clusters: usize, copies: usize) -> Set {
     let mut random = SmallRng::seed_from_u64(42);
-    let centres: Vec<Vec<f32>> = (0..clusters)
-        .map(|_| (0..dimensions).map(|_| gaussian(&mut random)).collect())
-        .collect();
+    let centres: Vec<Vec<f32>> =
+        (0..clusters).map(|_| (0..dimensions).map(|_| gaussian(&mut random)).collect()).collect();
     let draw = |random: &mut SmallRng| {
         let cluster = random.random_range(0..clusters);
         let mut row: Vec<f32> = centres[cluster]
@@ -58,7 +85,7 @@ struct Filter {
 fn filters(set: &Set) -> Vec<Filter> {
     let mut filters = vec![Filter { name: "all".to_owned(), passes: Box::new(|_| true) }];
     for percent in [50u32, 25, 10, 5, 1] {
-        let passes = move |row: u32| row.wrapping_mul(2_654_435_761) / 7 % 100 < percent;
+        let passes = move |row: u32| (row.wrapping_mul(2_654_435_761) >> 7) % 100 < percent;
         filters.push(Filter { name: format!("{percent} % random"), passes: Box::new(passes) });
         let cluster = set.cluster.clone();
         let passes = move |row: u32| cluster[row as usize] * 37 % 100 < percent;
@@ -93,17 +120,26 @@ fn measure(set: &Set, distance: Distance, params: GraphParams, efs: &[usize], fi
                 .iter()
                 .map(|query| exact(distance, &set.rows, query, limit, &filter.passes))
                 .collect();
+            if plan(count as u64, allowed as u64, limit) == Plan::Exact {
+                println!("  {:>14} k {limit:>3} planned exact", filter.name);
+            }
             let exact_ms = started.elapsed().as_secs_f64() * 1e3 / QUERIES as f64;
-            for ef in efs {
-                let effort = Effort { ef: (*ef).max(limit * 2), visits_max: usize::MAX };
+            let planned = match plan(count as u64, allowed as u64, limit) {
+                Plan::Exact => None,
+                Plan::Graph(effort) => Some(effort),
+            };
+            let deep = |ef: &usize| Effort { ef: *ef, visits_max: usize::MAX };
+            for effort in planned.into_iter().chain(efs.iter().map(deep)) {
                 let (mut hits, mut of, mut worst, mut gave_up) = (0, 0, 1.0f64, 0);
                 let mut times = Vec::new();
                 for (query, truth) in set.queries.iter().zip(&truth) {
                     let started = Instant::now();
                     let found = graph.search(query, limit, effort, selector).unwrap();
                     times.push(started.elapsed().as_secs_f64() * 1e3);
-                    gave_up += usize::from(found.is_none());
-                    let found = found.unwrap_or_default();
+                    let Some(found) = found else {
+                        gave_up += 1;
+                        continue;
+                    };
                     // By score: of equal rows any is right.
                     let bound = truth[truth.len() - 1].1;
                     let right = |score: f32| {
@@ -134,7 +170,16 @@ const USUAL: GraphParams = GraphParams { m: 16, ef_construction: 100 };
 #[ignore = "measures for minutes"]
 fn clustered() {
     let set = made_up("clustered", 60_000, 128, 200, 1);
-    measure(&set, Distance::Cosine, USUAL, &[64, 128], true);
+    measure(&set, Distance::Cosine, USUAL, &[300], true);
+}
+
+#[test]
+#[ignore = "measures for minutes"]
+fn unclustered() {
+    let set = made_up("gaussian", 60_000, 128, 1, 1);
+    measure(&set, Distance::Cosine, USUAL, &[64, 128, 256, 512], false);
+    measure(&set, Distance::Euclid, USUAL, &[], false);
+    measure(&set, Distance::Manhattan, USUAL, &[], false);
 }
 
 #[test]
@@ -142,6 +187,16 @@ fn clustered() {
 fn equal_rows() {
     for copies in [10, 40, 100, 1_000] {
         let set = made_up(&format!("{copies} copies"), 30_000, 64, 200, copies);
-        measure(&set, Distance::Cosine, USUAL, &[64], false);
+        measure(&set, Distance::Cosine, USUAL, &[], false);
     }
+}
+
+#[test]
+#[ignore = "measures for minutes"]
+fn embeddings() {
+    let Some(set) = from_file() else {
+        return println!("name a file: see the head of this module");
+    };
+    measure(&set, Distance::Cosine, USUAL, &[64], true);
+    measure(&set, Distance::Manhattan, USUAL, &[64], true);
 }

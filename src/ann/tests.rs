@@ -139,7 +139,8 @@ fn what_does_not_fit_is_refused() {
     assert!(Matrix::new(&[0.0; 7], 2).is_err());
     assert!(Matrix::new(&[0.0; 7], 0).is_err());
     assert!(matrix.row(10).is_none());
-    for params in [GraphParams { m: 1, ef_construction: 9 }, GraphParams { m: 9, ef_construction: 0 }]
+    for params in
+        [GraphParams { m: 1, ef_construction: 9 }, GraphParams { m: 9, ef_construction: 0 }]
     {
         let refused = Graph::build(Distance::Dot, rows.clone(), params, || false);
         assert_eq!(refused.err(), Some(AnnError::Params(params)));
@@ -380,11 +381,14 @@ fn links_that_lead_nowhere_are_refused() {
 fn a_graph_over_other_rows_is_refused() {
     let rows = random_rows(24, 50, 4);
     let saved = build(Distance::Dot, &rows).save(FINGERPRINT).unwrap();
-    let open = |distance, rows: &Arc<Rows>, fingerprint| {
-        match Graph::open(&saved, distance, rows.clone(), fingerprint) {
-            Err(AnnError::OtherRows { what, .. }) => what,
-            other => panic!("taken or refused otherwise: {:?}", other.err()),
-        }
+    let open = |distance, rows: &Arc<Rows>, fingerprint| match Graph::open(
+        &saved,
+        distance,
+        rows.clone(),
+        fingerprint,
+    ) {
+        Err(AnnError::OtherRows { what, .. }) => what,
+        other => panic!("taken or refused otherwise: {:?}", other.err()),
     };
     assert_eq!(open(Distance::Dot, &rows, Fingerprint(1)), "fingerprint");
     assert_eq!(open(Distance::Cosine, &rows, FINGERPRINT), "distance");
@@ -394,12 +398,22 @@ fn a_graph_over_other_rows_is_refused() {
 
 #[test]
 fn the_plan_scans_the_few_and_walks_the_many() {
-    assert_eq!(plan(1_000_000, 50_000, 10), Plan::Exact);
-    assert_eq!(plan(10_000_000, 1_000_000, 10), Plan::Exact);
-    for (limit, ef) in [(10, 64), (100, 200)] {
-        match plan(1_000_000, 500_000, limit) {
-            Plan::Graph(effort) => assert!(effort.ef >= ef && effort.visits_max < 500_000),
-            Plan::Exact => panic!("half a million rows are too many to scan"),
-        }
+    let graph = |rows, allowed, limit| match plan(rows, allowed, limit) {
+        Plan::Graph(effort) => Some(effort),
+        Plan::Exact => None,
+    };
+    assert_eq!(graph(0, 0, 10), None);
+    assert_eq!(graph(1_000_000, 0, 10), None);
+    assert_eq!(graph(1_000_000, 20_000, 10), None, "one in fifty passes");
+    assert_eq!(graph(1_000_000, 1_000_000, 1_000_000), None, "everything is asked for");
+    assert_eq!(graph(u64::MAX, u64::MAX, usize::MAX), None);
+    for (allowed, limit) in [(1_000_000, 10), (500_000, 10), (100_000, 10), (500_000, 100)] {
+        let effort = graph(1_000_000, allowed, limit).unwrap();
+        assert!(effort.ef >= 2 * limit && effort.ef >= 64);
+        assert!(effort.visits_max as u64 <= allowed, "walking costs more than scanning");
+    }
+    match plan_with(1_000_000, 1_000_000, 10, 500) {
+        Plan::Graph(effort) => assert_eq!(effort.ef, 500),
+        Plan::Exact => panic!("a wish for a deeper walk is no wish for a scan"),
     }
 }

@@ -104,10 +104,7 @@ impl Params {
 impl FromRequestParts<Arc<Shared>> for Params {
     type Rejection = ApiError;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        shared: &Arc<Shared>,
-    ) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         let place = Place::Query;
         let params = query::<Params>(parts, shared).await?;
         match params.timeout {
@@ -141,10 +138,7 @@ pub(super) struct Name(pub(super) String);
 impl FromRequestParts<Arc<Shared>> for Name {
     type Rejection = ApiError;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        shared: &Arc<Shared>,
-    ) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         #[derive(Deserialize)]
         struct InPath {
             collection: String,

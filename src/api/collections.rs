@@ -36,10 +36,7 @@ pub(super) async fn list(State(shared): Context) -> Result<Answer, ApiError> {
     Answer::short(&List { collections: all.map(|(name, _)| Described { name }).collect() })
 }
 
-pub(super) async fn exists(
-    State(shared): Context,
-    Name(name): Name,
-) -> Result<Answer, ApiError> {
+pub(super) async fn exists(State(shared): Context, Name(name): Name) -> Result<Answer, ApiError> {
     Answer::short(&Existence { exists: shared.doors.catalog.collection(&name).is_some() })
 }
 
@@ -68,10 +65,7 @@ pub(super) fn changed(status: UpdateStatus) -> Result<Answer, ApiError> {
     })
 }
 
-pub(super) async fn describe(
-    State(shared): Context,
-    Name(name): Name,
-) -> Result<Answer, ApiError> {
+pub(super) async fn describe(State(shared): Context, Name(name): Name) -> Result<Answer, ApiError> {
     let collection = shared.collection(&name)?;
     Answer::short(&Description::of(&collection, &shared.doors.collection, &collection.info()))
 }

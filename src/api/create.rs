@@ -134,9 +134,8 @@ impl CreateBody {
             .map(|(name, vector)| Ok((name, vector.into_params()?)))
             .collect::<Result<_, ApiError>>()?;
         let schema = Schema { vectors: params };
-        let invalid = |error: crate::point::InvalidSchema| {
-            ApiError::validation("vectors", error.to_string())
-        };
+        let invalid =
+            |error: crate::point::InvalidSchema| ApiError::validation("vectors", error.to_string());
         schema.validate().map_err(invalid)?;
         Ok(schema)
     }

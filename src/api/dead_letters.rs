@@ -77,10 +77,7 @@ enum Content {
     Base64(String),
 }
 
-pub(super) async fn list(
-    State(shared): Context,
-    page: PageParams,
-) -> Result<Answer, ApiError> {
+pub(super) async fn list(State(shared): Context, page: PageParams) -> Result<Answer, ApiError> {
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
     let max = shared.settings.limit_max;
     if limit == 0 || limit > max {
@@ -106,10 +103,7 @@ pub(super) async fn list(
 impl FromRequestParts<Arc<Shared>> for PageParams {
     type Rejection = ApiError;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        shared: &Arc<Shared>,
-    ) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         query(parts, shared).await
     }
 }

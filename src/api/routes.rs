@@ -23,8 +23,11 @@ pub(super) fn is_open(path: &str) -> bool {
 
 /// The routes with everything that stands around them.
 pub fn router(settings: ApiSettings, doors: Doors) -> Router {
-    let body_bytes_max = settings.body_bytes_max;
-    let shared = Shared::new(settings, doors);
+    over(Shared::new(settings, doors))
+}
+
+pub(super) fn over(shared: Arc<Shared>) -> Router {
+    let body_bytes_max = shared.settings.body_bytes_max;
     service_routes()
         .merge(collection_routes())
         .merge(point_routes())

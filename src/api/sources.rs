@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Serialize;
 
+use super::Context;
 use super::answer::Answer;
 use super::error::ApiError;
-use super::Context;
 use crate::catalog::StreamProgress;
 use crate::position::{Offset, Stream, UnixMillis};
 use crate::source::status::{Kind, SourceReport, State as SourceState, StreamReport, StreamState};
@@ -154,7 +154,8 @@ impl StreamView {
         now: UnixMillis,
     ) -> StreamView {
         let applied = progress.as_ref().and_then(|progress| progress.next);
-        let applied_time = progress.as_ref().map(|progress| progress.time).filter(|time| time.0 > 0);
+        let applied_time =
+            progress.as_ref().map(|progress| progress.time).filter(|time| time.0 > 0);
         let lag_messages = report.end.map(|end| {
             let applied = applied.unwrap_or_default();
             end.0.saturating_sub(applied.0)

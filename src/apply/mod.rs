@@ -24,12 +24,11 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use serde::Deserialize;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use crate::catalog::{Catalog, CheckpointRequests, Outcome};
+use crate::catalog::{Catalog, CheckpointRequests, Frame};
 use crate::metrics::Metrics;
-use crate::operation::Body;
-use crate::position::{Position, Seq, UnixMillis};
+use crate::position::Seq;
 use crate::shutdown::Shutdown;
 
 pub use guard::ApplyError;
@@ -52,26 +51,6 @@ impl Default for ApplierOptions {
     fn default() -> Self {
         ApplierOptions { checkpoint_wal_bytes: 256 << 20, head_bytes_max: 64 << 20 }
     }
-}
-
-/// A durable record on its way to the collections.
-#[derive(Debug)]
-pub struct Durable {
-    pub seq: Seq,
-    pub time: UnixMillis,
-    pub position: Option<Position>,
-    pub body: Body,
-    /// The HTTP caller that waits for the outcome. Dropped without an answer when the applier
-    /// ends first: the record is durable all the same.
-    pub reply: Option<oneshot::Sender<Outcome>>,
-}
-
-/// The records that one fsync made durable.
-#[derive(Debug)]
-pub struct Frame {
-    pub records: Vec<Durable>,
-    /// Its size in the log.
-    pub bytes: u64,
 }
 
 /// What an applier is connected to.

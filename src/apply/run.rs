@@ -2,9 +2,9 @@
 
 use crossbeam_channel::select;
 
+use super::Applier;
 use super::guard::{ApplyError, apply};
-use super::{Applier, Durable, Frame};
-use crate::catalog::{Applied, Outcome};
+use crate::catalog::{Applied, Durable, Frame, Outcome};
 use crate::operation::Body;
 
 /// What woke the applier.

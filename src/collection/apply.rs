@@ -24,7 +24,7 @@ impl Collection {
     /// Could this message be applied now? Changes nothing.
     pub fn check(&self, operations: &[Operation]) -> Result<(), Refusal> {
         self.prepare(operations, &mut Staging::default())?;
-        has_room(&self.read(), operations)
+        has_room(&self.read(), operations, SLOTS_MAX)
     }
 
     /// Applies one message, whole or not at all. `CreateCollection` and `DeleteCollection` are
@@ -33,7 +33,7 @@ impl Collection {
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         self.prepare(operations, &mut staging)?;
         let mut state = self.write();
-        has_room(&state, operations)?;
+        has_room(&state, operations, SLOTS_MAX)?;
         publish(&mut state, &staging, seq, operations, &self.vectors);
         let (points, head_bytes) = (state.ids.len(), state.memory_bytes());
         drop(state);
@@ -93,12 +93,16 @@ impl Collection {
 
 /// Whether each new point finds a slot. Counts from the number of points alone, so that a
 /// replay decides as the first run did; slots that the message itself frees do not count.
-fn has_room(state: &State, operations: &[Operation]) -> Result<(), Refusal> {
+pub(super) fn has_room(
+    state: &State,
+    operations: &[Operation],
+    slots_max: u32,
+) -> Result<(), Refusal> {
     let upserts = operations.iter().map(|operation| match operation {
         Operation::Upsert(points) => points.len() as u64,
         _ => 0,
     });
-    let left = u64::from(SLOTS_MAX) - state.ids.len();
+    let left = u64::from(slots_max) - state.ids.len();
     if upserts.sum::<u64>() <= left {
         return Ok(());
     }
@@ -110,7 +114,7 @@ fn has_room(state: &State, operations: &[Operation]) -> Result<(), Refusal> {
     if new <= left {
         return Ok(());
     }
-    let detail = format!("{new} new points do not fit: a collection has at most {SLOTS_MAX}");
+    let detail = format!("{new} new points do not fit: a collection has at most {slots_max}");
     Err(Refusal::new(Reason::CollectionFull, detail))
 }
 

@@ -1,8 +1,7 @@
 //! From memory to files: seal, flush, install.
 //!
 //! A checkpoint seals on the applier's thread between two messages, so all heads end at the
-//! same seq. The rest happens on the maintenance thread; merges run there too, so none ends
-//! between a seal and the manifest that follows it.
+//! same seq. The rest happens on the maintenance thread, between two merges.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,6 +37,7 @@ impl Collection {
     pub fn seal(&self) -> Sealed {
         let mut state = self.write();
         let state = &mut *state;
+        state.sealing = true;
         for which in self.columns() {
             let next = state.next_segment;
             if state.column_mut(which).seal(next) {
@@ -161,6 +161,7 @@ impl Collection {
                 standing.segment = segment;
             }
         }
+        state.sealing = false;
         self.gauges.applied(state.ids.len(), state.memory_bytes());
         self.gauges.rows(&state);
         Ok(())

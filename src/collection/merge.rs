@@ -36,12 +36,14 @@ struct Inputs {
 
 impl Collection {
     /// Does at most one merge; true if it did. The inputs' files stay until
-    /// [`Collection::remove_obsolete`]. On the maintenance thread only, and not between a seal
-    /// and its manifest.
+    /// [`Collection::remove_obsolete`]. On the thread that flushes and installs.
     pub fn merge(&self, cancel: &AtomicBool) -> io::Result<bool> {
         let Some(inputs) = choose(&self.read(), &self.options) else { return Ok(false) };
         let cancelled = || cancel.load(Ordering::Relaxed);
         let tombstones = self.tombstones(&inputs);
+        if self.read().sealing {
+            return Ok(false);
+        }
         let needed = needed(&inputs, &tombstones);
         let (kept, dropped): (Vec<_>, Vec<_>) =
             tombstones.into_iter().partition(|(_, slot)| needed.contains(slot.0));
@@ -131,6 +133,9 @@ fn needed(inputs: &Inputs, tombstones: &[(Pick, Slot)]) -> RoaringBitmap {
 }
 
 fn choose(state: &State, options: &CollectionOptions) -> Option<Inputs> {
+    if state.sealing {
+        return None;
+    }
     state.columns().find_map(|(which, column)| {
         let numbers = choose_segments(column, options)?;
         let mut inputs = Inputs { which, segments: Vec::new(), others: Vec::new() };

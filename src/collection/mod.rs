@@ -20,6 +20,8 @@ mod scroll;
 mod search;
 mod select;
 mod state;
+#[cfg(test)]
+mod tests;
 mod top;
 
 use std::collections::BTreeMap;
@@ -268,6 +270,7 @@ impl Collection {
             payload: Column::new(ColumnType::Payload, 0),
             vectors: heads.map(|(vector, head)| Column::new(vector.column(), head)).collect(),
             next_segment: 1 + vectors.len() as u32,
+            sealing: false,
         };
         Collection {
             name: name.to_owned(),

@@ -14,6 +14,9 @@ pub(super) struct State {
     pub(super) vectors: Vec<Column>,
     /// No segment has this number or a higher one.
     pub(super) next_segment: u32,
+    /// From a seal until its files are installed. A merge that looked at rows in this time could
+    /// drop one whose replacement the coming manifest does not have.
+    pub(super) sealing: bool,
 }
 
 /// A column by its place: the payload's, or a vector's in the order of the schema.

@@ -36,19 +36,9 @@ enum Cells {
 }
 
 impl SegmentFile {
-    /// Maps a file this process wrote, or verified, before.
+    /// Maps a file. Reads every byte first, and compares length and checksum with what was
+    /// written: nothing behind this looks at damaged bytes.
     pub fn open(path: &Path, column: ColumnType, written: Written) -> Result<Self, RowsError> {
-        let io = |source| RowsError::Io { file: path.to_owned(), source };
-        let map = map::map(path).map_err(io)?;
-        Self::read(path, map, column, written)
-    }
-
-    /// Reads every byte first and compares length and checksum with the manifest's.
-    pub fn open_verified(
-        path: &Path,
-        column: ColumnType,
-        written: Written,
-    ) -> Result<Self, RowsError> {
         let damaged = |what| RowsError::Damaged { file: path.to_owned(), what };
         let map = match map::map(path) {
             Ok(map) => map,

@@ -4,19 +4,21 @@
 //! column holds for that point from then on; a null cell says that it holds nothing any more.
 //! Rows are numbered from 0 within their segment and never change.
 //!
-//! Promised: [`write_segment`] returns when the file's content is on the disk, and
-//! [`SegmentFile::open`] reads back the same rows, vectors and payloads in place, without a
-//! copy. pandas, Polars and DuckDB read the files too. A file of a newer format is refused.
+//! Promised: [`write_segment`] returns when the file's content is on the disk.
+//! [`SegmentFile::open`] refuses a file with a damaged byte, or of a newer format, and reads
+//! back the same rows, vectors and payloads in place, without a copy. pandas, Polars and DuckDB
+//! read the files too.
 //!
-//! Not promised: that a file which was damaged is noticed by [`SegmentFile::open`] alone.
-//! [`SegmentFile::open_verified`] reads every byte, compares it with what the manifest says,
-//! and comes first. The name of a new file is durable only after its directory was synced.
+//! Not promised: that a new file's name is durable; its directory has to be synced. And bytes
+//! that go bad on the disk while a file is open are not noticed.
 
 mod chunks;
 mod file;
 mod map;
 pub mod name;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::PathBuf;

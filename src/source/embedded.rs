@@ -12,12 +12,12 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::error::KafkaResult;
 use rdkafka::mocking::MockCluster;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::kafka::{GapPolicy, KafkaSettings};
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedSettings {
     /// The topic's name without the part that is unique to the run: with `points` the topic is
@@ -138,12 +138,7 @@ impl Drop for EmbeddedBroker {
     }
 }
 
-fn serve(
-    topic: &str,
-    partitions: i32,
-    tell: &Sender<KafkaResult<String>>,
-    stopped: &Receiver<()>,
-) {
+fn serve(topic: &str, partitions: i32, tell: &Sender<KafkaResult<String>>, stopped: &Receiver<()>) {
     let started = MockCluster::new(1).and_then(|cluster| {
         cluster.create_topic(topic, partitions, 1)?;
         Ok(cluster)

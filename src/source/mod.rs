@@ -61,8 +61,9 @@ pub struct Delivery {
     /// In order; names may repeat. AMQP's properties `content-type`, `content-encoding`,
     /// `type` and `message-id` come first, under those names.
     pub headers: Vec<(String, Bytes)>,
-    /// The broker says it may have delivered this before (AMQP).
-    pub redelivered: bool,
+    /// Where the broker says that it may have delivered this before (AMQP): the number of the
+    /// connection it came on, so that redeliveries after two losses are told apart.
+    pub redelivered: Option<u64>,
 }
 
 /// A run of items, taken together. Numbered from 1 by its source, without holes.

@@ -174,9 +174,8 @@ impl StreamStatus {
     }
 
     fn report(&self, stream: &Arc<Stream>) -> StreamReport {
-        let offset = |cell: &AtomicI64| {
-            u64::try_from(cell.load(Ordering::Relaxed)).ok().map(Offset)
-        };
+        let offset =
+            |cell: &AtomicI64| u64::try_from(cell.load(Ordering::Relaxed)).ok().map(Offset);
         let last = self.last_message.load(Ordering::Relaxed);
         StreamReport {
             stream: Arc::clone(stream),

@@ -9,7 +9,7 @@ use super::header::{self, FileHeader};
 use crate::disk::Disk;
 
 const CONTENT: &str = "a log file's header and carried frame, before it gets its name";
-const NAME: &str = "a log file's name, before anything in it is relied on";
+pub const NAME: &str = "a log file's name, before anything in it is relied on";
 const DIRECTORY: &str = "the log directory's own name";
 
 /// Which step failed.

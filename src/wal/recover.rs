@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::chain::Link;
-use super::create::create;
+use super::create::{NAME, create};
 use super::error::OpenError;
 use super::file::{LogFile, close};
 use super::header::FileHeader;
@@ -34,6 +34,9 @@ impl Site<'_> {
         walked: Walked,
     ) -> Result<(LogFile, Link, Option<Torn>), OpenError> {
         let Walked { behind, unclosed, newest } = walked;
+        // The newest file was found, but whoever made it may have died before its name was
+        // durable; what it carries, or begins after, is about to be cut or removed.
+        self.disk.sync_dir(self.directory, NAME).map_err(OpenError::io(self.directory))?;
         self.clear(listing, behind)?;
         let mut torn = self.keep(newest.name, newest.offset, &newest.broken)?;
         if let Some(file) = unclosed {
@@ -65,7 +68,8 @@ impl Site<'_> {
         }
         let kept_at = name.evidence(self.directory, offset);
         let kept = if kept_at.exists() {
-            // By a recovery that died: its copy is whole, and older than any cutting.
+            // By a recovery that died: its copy is whole, and older than any cutting. Its name
+            // may not be durable.
             self.disk.sync_dir(self.directory, EVIDENCE)
         } else {
             publish(self.disk, &kept_at, bytes, EVIDENCE)

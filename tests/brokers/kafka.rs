@@ -147,8 +147,7 @@ impl Kafka {
 
     /// Nothing of it is visible until it is committed.
     pub fn transactional_producer(&self, id: &str) -> BaseProducer {
-        let producer: BaseProducer =
-            self.config().set("transactional.id", id).create().unwrap();
+        let producer: BaseProducer = self.config().set("transactional.id", id).create().unwrap();
         producer.init_transactions(ANSWER_LIMIT).unwrap();
         producer
     }
@@ -182,8 +181,8 @@ impl Kafka {
     }
 
     pub fn delete_topic(&self, topic: &str) {
-        let deleted = self
-            .admin(async |admin| admin.delete_topics(&[topic], &AdminOptions::new()).await);
+        let deleted =
+            self.admin(async |admin| admin.delete_topics(&[topic], &AdminOptions::new()).await);
         deleted.unwrap().remove(0).unwrap();
         let consumer: BaseConsumer = self.config().create().unwrap();
         until("the topic to go", ANSWER_LIMIT, || {
@@ -244,8 +243,7 @@ impl Drop for Kafka {
 
 /// Kafka writes ids in URL-safe base64 without padding.
 fn base64(id: uuid::Uuid) -> String {
-    const ALPHABET: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     // 128 bits are 22 digits of 6 bits, the last of which has 4 bits to spare.
     (0..22)
         .map(|digit| {
@@ -277,8 +275,7 @@ fn server_properties(directory: &Path, port: u16, controller: u16) -> String {
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
-         log.initial.task.delay.ms=500\n\
-         log.retention.check.interval.ms=500\n",
+         log.retention.ms=-1\n",
         directory.display()
     )
 }

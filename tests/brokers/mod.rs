@@ -12,10 +12,17 @@ use std::time::{Duration, Instant};
 
 /// Looks again and again until `condition` holds. Panics with `what` after `limit`.
 #[track_caller]
-pub fn until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+pub fn until(what: &str, limit: Duration, condition: impl FnMut() -> bool) {
+    until_or(limit, condition, || what.to_owned());
+}
+
+/// As `until`; what was waited for is told at the end.
+#[track_caller]
+pub fn until_or(limit: Duration, mut condition: impl FnMut() -> bool, what: impl Fn() -> String) {
     let deadline = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain: {what}");
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain: {}", what());
+        // tidy allows: the one place that polls, with a deadline
         std::thread::park_timeout(Duration::from_millis(2));
     }
 }

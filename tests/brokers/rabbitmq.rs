@@ -1,1 +1,217 @@
-//! RabbitMQ.
+//! RabbitMQ, one private node, from the installed package.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+
+use super::{free_ports, launch, signal, tied, until};
+
+const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+pub struct RabbitMq {
+    directory: tempfile::TempDir,
+    port: u16,
+    distribution_port: u16,
+    epmd_port: u16,
+    node: String,
+    epmd: Child,
+    process: Option<Child>,
+}
+
+impl RabbitMq {
+    /// One of your own. `None`, and a word about what goes unchecked, where it is not
+    /// installed.
+    pub fn start(check: &str) -> Option<RabbitMq> {
+        if !Path::new(PROGRAMS).join("rabbitmq-server").exists() {
+            eprintln!("without RabbitMQ this goes unchecked: {check}");
+            return None;
+        }
+        let [port, distribution_port, epmd_port] = free_ports();
+        let directory = tempfile::Builder::new().prefix("rabbitmq-").tempdir().unwrap();
+        fs::write(directory.path().join("enabled_plugins"), "[].\n").unwrap();
+        fs::write(directory.path().join("rabbitmq.conf"), "").unwrap();
+        fs::write(directory.path().join("advanced.config"), "[].\n").unwrap();
+        // Started by the node it would outlive everything.
+        let mut epmd = tied("epmd");
+        epmd.args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"]);
+        epmd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let node = format!("rabbit-{:08x}@localhost", uuid::Uuid::new_v4().as_fields().0);
+        let epmd = launch(epmd).unwrap();
+        let mut rabbit =
+            RabbitMq { directory, port, distribution_port, epmd_port, node, epmd, process: None };
+        rabbit.restart();
+        Some(rabbit)
+    }
+
+    /// The one that all tests share, each with its own queues. It ends with the test process.
+    pub fn shared(check: &str) -> Option<&'static RabbitMq> {
+        static SHARED: OnceLock<Option<RabbitMq>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| RabbitMq::start("whatever needs RabbitMQ")).as_ref();
+        if shared.is_none() {
+            eprintln!("without RabbitMQ this goes unchecked: {check}");
+        }
+        shared
+    }
+
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Without a warning, as if power had gone.
+    pub fn kill_9(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// An orderly end.
+    pub fn stop(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        signal(process.id(), "-TERM");
+        process.wait().unwrap();
+    }
+
+    /// Starts it where it is not running, and returns when it answers.
+    pub fn restart(&mut self) {
+        if self.process.is_some() {
+            return;
+        }
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.path().join("server.log"))
+            .unwrap();
+        let mut command = tied(&format!("{PROGRAMS}/rabbitmq-server"));
+        self.environment(&mut command);
+        // The script then becomes the node, so that the process started is the one to kill.
+        command.env("RUNNING_UNDER_SYSTEMD", "true");
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.process = Some(launch(command).unwrap());
+        until("RabbitMQ to answer", START_LIMIT, || {
+            if let Ok(Some(status)) = self.process.as_mut().unwrap().try_wait() {
+                let log = fs::read_to_string(self.directory.path().join("server.log"));
+                panic!("RabbitMQ ended: {status}; {}", log.unwrap_or_default());
+            }
+            self.on_channel(async |_| ()).is_ok()
+        });
+    }
+
+    fn environment(&self, command: &mut Command) {
+        let home = self.directory.path();
+        let file = |name: &str| home.join(name);
+        command
+            .env("HOME", home)
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODENAME", &self.node)
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", self.port.to_string())
+            .env("RABBITMQ_DIST_PORT", self.distribution_port.to_string())
+            .env("RABBITMQ_MNESIA_BASE", file("mnesia"))
+            .env("RABBITMQ_LOG_BASE", file("log"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", file("enabled_plugins"))
+            .env("RABBITMQ_CONFIG_FILE", file("rabbitmq.conf"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", file("advanced.config"))
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_PID_FILE", file("pid"))
+            .env("RABBITMQ_FEATURE_FLAGS_FILE", file("feature_flags"))
+            .env("RABBITMQ_GENERATED_CONFIG_DIR", file("generated"));
+    }
+
+    /// Cuts every client.
+    pub fn close_connections(&self) {
+        let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
+        self.environment(&mut command);
+        let closed =
+            command.args(["-n", &self.node, "close_all_connections", "test"]).output().unwrap();
+        assert!(closed.status.success(), "{}", String::from_utf8_lossy(&closed.stderr));
+    }
+
+    fn on_channel<T>(&self, work: impl AsyncFnOnce(&Channel) -> T) -> lapin::Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let properties = ConnectionProperties::default();
+            let connection = Connection::connect(&self.url(), properties).await?;
+            let channel = connection.create_channel().await?;
+            let done = work(&channel).await;
+            connection.close(200, "done".into()).await?;
+            Ok(done)
+        })
+    }
+
+    /// A durable queue, a quorum queue if so asked.
+    pub fn declare(&self, queue: &str, quorum: bool) {
+        let mut arguments = FieldTable::default();
+        if quorum {
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        }
+        let declared = self.on_channel(async |channel| {
+            channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await
+        });
+        declared.unwrap().unwrap();
+    }
+
+    pub fn delete(&self, queue: &str) {
+        let deleted = self.on_channel(async |channel| {
+            channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await
+        });
+        deleted.unwrap().unwrap();
+    }
+
+    /// How many messages are ready to be delivered: not those in a consumer's hands.
+    pub fn ready(&self, queue: &str) -> u32 {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declared = self.on_channel(async |channel| {
+            channel.queue_declare(queue.into(), options, FieldTable::default()).await
+        });
+        declared.unwrap().unwrap().message_count()
+    }
+
+    /// Publishes persistent messages and waits until the broker has them.
+    pub fn publish(&self, queue: &str, values: impl IntoIterator<Item = String>) {
+        let persistent = BasicProperties::default().with_delivery_mode(2);
+        let messages = values.into_iter().map(|value| (value, persistent.clone()));
+        self.publish_with(queue, messages.collect());
+    }
+
+    pub fn publish_with(&self, queue: &str, messages: Vec<(String, BasicProperties)>) {
+        let published: lapin::Result<lapin::Result<()>> = self.on_channel(async |channel| {
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            let mut confirms = Vec::new();
+            for (value, properties) in messages {
+                let options = BasicPublishOptions::default();
+                let sent = channel.basic_publish(
+                    "".into(),
+                    queue.into(),
+                    options,
+                    value.as_bytes(),
+                    properties,
+                );
+                confirms.push(sent.await?);
+            }
+            for confirm in confirms {
+                assert!(confirm.await?.is_ack());
+            }
+            Ok(())
+        });
+        published.unwrap().unwrap();
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        for process in self.process.iter_mut().chain([&mut self.epmd]) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}

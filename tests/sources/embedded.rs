@@ -21,10 +21,8 @@ fn start(bench: &Bench, broker: &EmbeddedBroker, known: &Bench) -> std::thread::
 }
 
 fn fill(broker: &EmbeddedBroker) {
-    let producer: BaseProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", broker.bootstrap())
-        .create()
-        .unwrap();
+    let producer: BaseProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", broker.bootstrap()).create().unwrap();
     for partition in 0..4 {
         publish(&producer, broker.topic(), partition, numbers(0..500));
     }

@@ -20,9 +20,7 @@ fn a_broker_killed_and_started_again_is_read_on() {
     let source = start_kafka(&bench, &settings, vec![]);
     bench.wait_for_messages(2000);
     kafka.kill_9();
-    bench.wait_for_report("the loss", |report| {
-        matches!(report.state, State::Reconnecting { .. })
-    });
+    bench.wait_for_report("the loss", |report| matches!(report.state, State::Reconnecting { .. }));
     kafka.restart();
     for partition in 0..2 {
         kafka.publish(&topic, partition, numbers(1000..1100));
@@ -51,9 +49,7 @@ fn a_broker_that_is_away_at_the_start_is_waited_for() {
     kafka.stop();
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &kafka_settings(&kafka.bootstrap(), &topic), vec![]);
-    bench.wait_for_report("the loss", |report| {
-        matches!(report.state, State::Reconnecting { .. })
-    });
+    bench.wait_for_report("the loss", |report| matches!(report.state, State::Reconnecting { .. }));
     kafka.restart();
     bench.wait_for_messages(10);
     bench.stop(source);

@@ -1,8 +1,8 @@
 //! Gaps: one partition stops, says why, and the others go on.
 
+use pointd::source::What;
 use pointd::source::kafka::{GapPolicy, KafkaSettings};
 use pointd::source::status::{Kind, StreamState};
-use pointd::source::What;
 
 use super::outlet::Bench;
 use super::{LIMIT, kafka_settings, next_of, numbers, partition_report, start_kafka, unique};
@@ -59,9 +59,11 @@ fn messages_gone_before_a_restart_halt_their_partition_only() {
     let source = start_kafka(&bench, &settings, known);
     bench.wait_for_messages(30);
     assert_eq!(bench.values(Some(0)), numbers(30..40).collect::<Vec<_>>());
-    let first = bench.items().into_iter().map(|(_, item)| item).find(|item| {
-        item.position.stream.partition() == Some(0)
-    });
+    let first = bench
+        .items()
+        .into_iter()
+        .map(|(_, item)| item)
+        .find(|item| item.position.stream.partition() == Some(0));
     let first = first.unwrap();
     assert!(matches!(first.what, What::Moved) && next_of(&first.position) == 30, "{first:?}");
     bench.stop(source);

@@ -50,10 +50,8 @@ fn a_start_is_durable_before_the_first_message() {
         assert_eq!((number, next_of(&item.position)), (1, 0));
     }
     // Rounds of discovery later there is still nothing else: the start is not durable.
-    bench.wait_for_report("two rounds", |_| {
-        std::thread::park_timeout(std::time::Duration::from_millis(500));
-        true
-    });
+    let since = std::time::Instant::now();
+    crate::brokers::until("some rounds", LIMIT, || since.elapsed().as_millis() > 500);
     assert_eq!(bench.items().len(), 2);
     assert_eq!(kafka.committed(&format!("group-of-{topic}"), &topic, 0), None);
     bench.watermark.raise(1);

@@ -11,7 +11,7 @@ use pointd::source::status::{Kind, SourceReport};
 use pointd::source::{Batch, Delivery, Item, Outlet, Status, Watermark, What, Wiring};
 
 use super::LIMIT;
-use crate::brokers::until;
+use crate::brokers::{until, until_or};
 
 pub struct Memory {
     kept: Mutex<Kept>,
@@ -58,10 +58,7 @@ impl Bench {
         let watermark = Watermark::default();
         let kept = Kept { batches: Vec::new(), room: usize::MAX, refused: 0, durable };
         Bench {
-            outlet: Arc::new(Memory {
-                kept: Mutex::new(kept),
-                watermark: watermark.clone(),
-            }),
+            outlet: Arc::new(Memory { kept: Mutex::new(kept), watermark: watermark.clone() }),
             watermark,
             status: Status::new("test", kind),
             metrics: Metrics::new(),
@@ -114,8 +111,7 @@ impl Bench {
     /// The values of one partition's messages (or of the queue's), as text.
     pub fn values(&self, partition: Option<i32>) -> Vec<String> {
         let messages = self.messages();
-        let here =
-            messages.iter().filter(|(position, _)| position.stream.partition() == partition);
+        let here = messages.iter().filter(|(position, _)| position.stream.partition() == partition);
         here.map(|(_, delivery)| {
             String::from_utf8(delivery.value.as_ref().unwrap().to_vec()).unwrap()
         })
@@ -149,12 +145,14 @@ impl Bench {
 
     #[track_caller]
     pub fn wait_for_report(&self, what: &str, condition: impl Fn(&SourceReport) -> bool) {
-        let deadline = std::time::Instant::now() + LIMIT;
-        while !condition(&self.report()) {
-            let late = std::time::Instant::now() > deadline;
-            assert!(!late, "waited in vain: {what}; {:#?}", self.report());
-            std::thread::park_timeout(Duration::from_millis(2));
-        }
+        let held = std::cell::RefCell::new(None);
+        let watched = || {
+            let report = self.report();
+            let holds = condition(&report);
+            held.replace(Some(report));
+            holds
+        };
+        until_or(LIMIT, watched, || format!("{what}; the last report: {:#?}", held.borrow()));
     }
 
     /// Without waiting for what is not durable: it never will be.

@@ -13,8 +13,9 @@ using Candidate = std::pair<float, Row>;
 using Nearest = std::priority_queue<Candidate, std::vector<Candidate>, std::greater<Candidate>>;
 using Farthest = std::priority_queue<Candidate>;
 
-// Rows that pass, drawn evenly, from which a walk also starts when a filter is at work.
-constexpr size_t SEEDS = 64;
+// When a walk goes deeper than it was asked to, and how much. Measured in recall.rs.
+constexpr double ADVERSE = 1.5;
+constexpr size_t DEEPER = 8;
 
 // One walk over the lowest level. FAISS's own counts rows that do not pass against `ef`, which
 // costs recall as soon as a selector is at work. Here only rows that pass count, so the walk
@@ -24,12 +25,16 @@ struct Walk {
     RowDistance& distance;
     faiss::VisitedTable& visited;
     size_t ef;
+    // What part of all rows passes.
+    double share;
     size_t visits_left;
     shim_passes passes;
     void* selector;
     Nearest candidates;
     Farthest results;
     std::vector<Row> fresh;
+    size_t close_rows = 0;
+    bool went_deeper = false;
 
     void spend(size_t visits) {
         visits_left -= std::min(visits_left, visits);
@@ -64,8 +69,18 @@ struct Walk {
             return;
         }
         candidates.emplace(away, row);
+        close_rows++;
         if (!passes_with_twins(row)) {
             return;
+        }
+        if (results.size() == ef && !went_deeper) {
+            went_deeper = true;
+            // Near the query fewer rows pass than elsewhere: the filter follows the clusters,
+            // and leaves the query without one. What is left is scattered, and takes a deeper
+            // walk to find.
+            if (double(close_rows) * share > ADVERSE * double(ef)) {
+                ef *= DEEPER;
+            }
         }
         results.emplace(away, row);
         if (results.size() > ef) {
@@ -109,28 +124,9 @@ struct Walk {
         consider_fresh();
     }
 
-    // A filter that follows the clusters may leave nothing near the entry. Rows that pass, from
-    // all over the segment, show the walk where else to look.
-    void seed() {
-        size_t count = graph.count;
-        // Steps of the golden ratio spread evenly, however the rows are ordered.
-        size_t step = size_t(double(count) * 0.6180339887498949) | 1;
-        size_t row = 0;
-        for (size_t draw = 0; draw < 16 * SEEDS && fresh.size() < SEEDS; draw++) {
-            row = (row + step) % count;
-            if (passes_alone(Row(row))) {
-                meet(Row(row));
-            }
-        }
-        consider_fresh();
-    }
-
     bool run(Row entry) {
         meet(entry);
         consider_fresh();
-        if (passes) {
-            seed();
-        }
         while (!candidates.empty()) {
             Candidate next = candidates.top();
             if (results.size() >= ef && next.first > results.top().first) {
@@ -159,7 +155,7 @@ Row descend(const faiss::HNSW& hnsw, RowDistance& distance) {
 
 int shim_graph_search(
         const shim_graph* graph, const float* query, size_t k, size_t ef,
-        size_t visits_max, shim_passes passes, void* selector,
+        double share, size_t visits_max, shim_passes passes, void* selector,
         uint32_t* rows, float* scores, size_t* found, shim_error* error) {
     *found = 0;
     return guarded(error, [&] {
@@ -170,8 +166,8 @@ int shim_graph_search(
         auto from = distance(graph->metric, graph->rows, graph->dimensions);
         from->set_query(query);
         auto visited = graph->take_table();
-        Walk walk{*graph, *from, *visited, std::max(ef, k), visits_max, passes, selector,
-                  {}, {}, {}};
+        Walk walk{*graph, *from, *visited, std::max(ef, k), share, visits_max, passes,
+                  selector, {}, {}, {}};
         bool complete = walk.run(descend(hnsw, *from));
         graph->give_back(std::move(visited));
         if (!complete) {

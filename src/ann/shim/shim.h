@@ -49,11 +49,12 @@ struct shim_graph* shim_graph_read(
 
 // Whether a row may be among the results; it must not unwind.
 typedef int (*shim_passes)(void* selector, uint32_t row);
-// Writes at most `k` rows with their scores and their number to `*found`. `passes` may be null.
-// Gives up once it has computed `visits_max` distances.
+// Writes at most `k` rows with their scores and their number to `*found`. `passes` may be null;
+// `share` is the part of all rows that passes, 0 to 1. Gives up once it has computed
+// `visits_max` distances.
 int shim_graph_search(
         const struct shim_graph* graph, const float* query, size_t k, size_t ef,
-        size_t visits_max, shim_passes passes, void* selector,
+        double share, size_t visits_max, shim_passes passes, void* selector,
         uint32_t* rows, float* scores, size_t* found, struct shim_error* error);
 
 size_t shim_graph_bytes(const struct shim_graph* graph);

@@ -7,8 +7,7 @@ use serde_json::Value;
 use crate::collection::Query;
 use crate::point::PointId;
 
-pub(super) const SPARSE: &str =
-    "sparse vectors ({\"indices\", \"values\"}) are not supported by pointd: give a list of numbers";
+pub(super) const SPARSE: &str = "sparse vectors ({\"indices\", \"values\"}) are not supported by pointd: give a list of numbers";
 
 /// A vector, an id, or `{"nearest": either}`.
 #[derive(Debug, Deserialize)]

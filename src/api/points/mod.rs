@@ -52,7 +52,8 @@ fn check_limit(limit: usize, offset: usize, max: usize) -> Result<(), ApiError> 
     match limit.checked_add(offset) {
         Some(reach) if reach <= max => Ok(()),
         _ => {
-            let what = format!("limit {limit} with offset {offset} invalid, together at most {max}");
+            let what =
+                format!("limit {limit} with offset {offset} invalid, together at most {max}");
             Err(ApiError::validation("limit", what))
         }
     }

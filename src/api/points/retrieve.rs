@@ -56,10 +56,7 @@ pub(in super::super) struct IdInPath(PointId);
 impl FromRequestParts<Arc<Shared>> for IdInPath {
     type Rejection = ApiError;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        shared: &Arc<Shared>,
-    ) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         #[derive(Deserialize)]
         struct InPath {
             id: String,

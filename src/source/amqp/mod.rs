@@ -1,1 +1,136 @@
-//! x
+//! RabbitMQ: one queue, over AMQP 0-9-1.
+//!
+//! Promise: a delivery is acked only when its batch is behind the watermark, and with it all
+//! before it; deliveries come out in the order the broker gave them; a lost connection, a
+//! closed channel and a cancelled consumer are all answered by connecting again.
+//!
+//! No promise: that a delivery comes once. What was not acked when a connection ended comes
+//! again with `redelivered` set. A queue has no offsets, so a position is a fingerprint of the
+//! message. A quorum queue counts deliveries and may drop a message that was redelivered too
+//! often: give such a queue a dead-letter exchange.
+//!
+//! When the outlet is full the batch is kept and nothing more is read; `prefetch` bounds what
+//! the broker has sent by then. If that lasts, the consumer is given up, because the broker
+//! takes a delivery that is not acked for half an hour for a fault, and is set up again when
+//! everything given out is durable.
+
+mod delivery;
+mod session;
+mod settings;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rand::RngExt;
+
+pub use settings::{AmqpSettings, Declare, InvalidAmqpSettings, Url};
+
+use super::Wiring;
+use super::status::State;
+use crate::position::{Stream, UnixMillis};
+use session::{Ended, Numbering, Session};
+
+/// Between two looks at the watermark while the consumer is given up.
+const BLOCKED_INTERVAL: Duration = Duration::from_millis(100);
+
+/// An AMQP source, ready to be started.
+pub struct AmqpSource {
+    /// Its name in the configuration.
+    pub name: String,
+    pub settings: AmqpSettings,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AmqpSourceError {
+    #[error(transparent)]
+    Settings(#[from] InvalidAmqpSettings),
+    #[error("the AMQP source's thread or runtime could not be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+impl AmqpSource {
+    /// Starts consuming on a thread of its own. The handle ends after shutdown was asked for
+    /// and everything durable is acked, or the drain timeout has passed.
+    pub fn spawn(self, wiring: Wiring) -> Result<JoinHandle<()>, AmqpSourceError> {
+        self.settings.validate()?;
+        let stream = Arc::new(Stream::Queue {
+            source: self.name.clone(),
+            cluster: self.settings.cluster()?,
+            queue: self.settings.queue.clone(),
+        });
+        // A runtime of its own: a busy API cannot keep heartbeats and acks from being sent.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = thread::Builder::new().name(format!("amqp-{}", self.name));
+        Ok(thread.spawn(move || runtime.block_on(self.run(&wiring, &stream)))?)
+    }
+
+    async fn run(self, wiring: &Wiring, stream: &Arc<Stream>) {
+        let mut numbering = Numbering::default();
+        let mut failures: u32 = 0;
+        while !wiring.shutdown.is_asked() {
+            let mut session = Session::new(&self, wiring, stream, &mut numbering);
+            match session.run(failures).await {
+                Ended::Shutdown => break,
+                Ended::Blocked => {
+                    failures = 0;
+                    self.wait_for_room(wiring, numbering.last()).await;
+                }
+                Ended::Lost { error, had_run } => {
+                    failures = if had_run { 0 } else { failures.saturating_add(1) };
+                    self.lost(wiring, &error);
+                    tokio::select! {
+                        () = wiring.shutdown.asked() => break,
+                        () = tokio::time::sleep(self.backoff(failures)) => {}
+                    }
+                }
+            }
+        }
+        wiring.status.set_state(State::Stopped);
+    }
+
+    fn lost(&self, wiring: &Wiring, error: &str) {
+        let error = error.to_owned();
+        let since = match wiring.status.state() {
+            State::Reconnecting { since, error: before } => {
+                // Said once for as long as it stays the same.
+                if before == error {
+                    return;
+                }
+                since
+            }
+            _ => UnixMillis::now(),
+        };
+        tracing::warn!(
+            source = self.name,
+            queue = self.settings.queue,
+            error,
+            "the queue cannot be read; connecting again"
+        );
+        wiring.status.set_state(State::Reconnecting { since, error });
+    }
+
+    /// Twice as long after each failure, and never in step with others who lost the same
+    /// broker.
+    fn backoff(&self, failures: u32) -> Duration {
+        let longest = self.settings.reconnect_max;
+        let wait = (longest / 100).saturating_mul(1 << failures.min(16)).min(longest);
+        wait.mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+
+    /// Everything given out is durable: then there is room again.
+    async fn wait_for_room(&self, wiring: &Wiring, last: u64) {
+        tracing::warn!(source = self.name, "what comes after is full; the consumer is given up");
+        wiring.status.set_state(State::Paused);
+        loop {
+            tokio::select! {
+                () = wiring.shutdown.asked() => return,
+                () = tokio::time::sleep(BLOCKED_INTERVAL) => {}
+            }
+            if wiring.watermark.get() >= last {
+                return;
+            }
+        }
+    }
+}

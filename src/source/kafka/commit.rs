@@ -1,25 +1,35 @@
 //! Which offsets may be committed, and which are: never beyond the watermark.
+//!
+//! Through the safe interface of librdkafka only a commit that waits tells its outcome, so one
+//! thread does nothing else.
 
 use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::thread;
 
+use crossbeam_channel::{Receiver, Sender};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::Context;
-use super::native::Committed;
 use super::partitions::Partitions;
 use super::pending::Index;
 use crate::position::Offset;
 
-#[derive(Default)]
 pub struct Commits {
     /// Batches given out and not yet durable, oldest first.
     offered: VecDeque<Offered>,
-    /// One commit at a time: while the broker is away they must not pile up.
-    in_flight: bool,
+    /// What the broker is being asked to commit. One commit at a time: while the broker is
+    /// away they must not pile up.
+    in_flight: Option<Offsets>,
+    ask: Sender<Offsets>,
+    answers: Receiver<Option<RDKafkaErrorCode>>,
 }
+
+type Offsets = Vec<(Index, String, i32, Offset)>;
 
 struct Offered {
     number: u64,
@@ -27,6 +37,24 @@ struct Offered {
 }
 
 impl Commits {
+    /// Starts the thread that commits; it ends with this.
+    pub fn start(source: &str, consumer: &Arc<BaseConsumer<Context>>) -> io::Result<Self> {
+        let (ask, asked) = crossbeam_channel::bounded::<Offsets>(1);
+        let (answer, answers) = crossbeam_channel::bounded(1);
+        let consumer = Arc::clone(consumer);
+        thread::Builder::new().name(format!("kafka-commit-{source}")).spawn(move || {
+            for offsets in asked {
+                let outcome = commit(&consumer, &offsets).err();
+                let code = outcome
+                    .map(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+                if answer.send(code).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Commits { offered: VecDeque::new(), in_flight: None, ask, answers })
+    }
+
     pub fn offered(&mut self, number: u64, nexts: Vec<(Index, Offset)>) {
         self.offered.push_back(Offered { number, nexts });
     }
@@ -50,65 +78,57 @@ impl Commits {
 
     /// Whether every durable offset is committed, as far as the broker has answered.
     pub fn all_committed(&self, partitions: &Partitions) -> bool {
-        !self.in_flight
+        self.in_flight.is_none()
             && partitions.current().all(|index| {
                 let partition = &partitions[index];
                 partition.durable.is_none() || partition.durable == partition.requested
             })
     }
 
-    /// Asks the broker to commit what changed. The answer comes as an event.
-    pub fn commit(
-        &mut self,
-        consumer: &BaseConsumer<Context>,
-        partitions: &mut Partitions,
-    ) -> KafkaResult<()> {
-        if self.in_flight {
-            return Ok(());
+    /// Asks the broker to commit what changed.
+    pub fn commit(&mut self, partitions: &mut Partitions) {
+        if self.in_flight.is_some() {
+            return;
         }
-        let changed: Vec<Index> = partitions
-            .current()
-            .filter(|&index| partitions[index].durable != partitions[index].requested)
-            .collect();
-        let mut list = TopicPartitionList::with_capacity(changed.len());
-        for &index in &changed {
+        let current: Vec<Index> = partitions.current().collect();
+        let mut offsets = Offsets::new();
+        for index in current {
             let partition = &mut partitions[index];
-            let Some(durable) = partition.durable else { continue };
-            let offset = KafkaOffset::Offset(i64::try_from(durable.0).unwrap_or(i64::MAX));
-            list.add_partition_offset(partition.stream.name(), partition.number(), offset)?;
-            partition.requested = Some(durable);
-        }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        let sent = consumer.commit(&list, CommitMode::Async);
-        match &sent {
-            Ok(()) => self.in_flight = true,
-            Err(_) => changed.iter().for_each(|&index| partitions[index].requested = None),
-        }
-        sent
-    }
-
-    /// The broker's answer. Returns the first error in it; what failed is asked for again.
-    pub fn answered(
-        &mut self,
-        error: Option<RDKafkaErrorCode>,
-        offsets: &[Committed],
-        partitions: &mut Partitions,
-    ) -> Option<RDKafkaErrorCode> {
-        self.in_flight = false;
-        let mut first = error;
-        for committed in offsets {
-            let place = &committed.place;
-            let Some(index) = partitions.find(&place.topic, place.partition) else { continue };
-            match (error.or(committed.error), u64::try_from(place.offset)) {
-                (None, Ok(offset)) => partitions[index].set_committed(Offset(offset)),
-                (code, _) => {
-                    partitions[index].requested = None;
-                    first = first.or(code);
-                }
+            if let Some(durable) = partition.durable
+                && partition.requested != Some(durable)
+            {
+                partition.requested = Some(durable);
+                let topic = partition.topic().to_owned();
+                offsets.push((index, topic, partition.number(), durable));
             }
         }
-        first
+        // With nothing in flight there is room; without it the thread is gone, and so are we.
+        if !offsets.is_empty() && self.ask.try_send(offsets.clone()).is_ok() {
+            self.in_flight = Some(offsets);
+        }
     }
+
+    /// The broker's answer, if it came: the error, if it was one. What failed is asked for
+    /// again.
+    pub fn answered(&mut self, partitions: &mut Partitions) -> Option<Option<RDKafkaErrorCode>> {
+        let answer = self.answers.try_recv().ok()?;
+        for (index, _, _, offset) in self.in_flight.take().unwrap_or_default() {
+            match answer {
+                None => partitions[index].set_committed(offset),
+                Some(_) => partitions[index].requested = None,
+            }
+        }
+        Some(answer)
+    }
+}
+
+fn commit(consumer: &BaseConsumer<Context>, offsets: &Offsets) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (_, topic, partition, offset) in offsets {
+        let offset = KafkaOffset::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX));
+        list.add_partition_offset(topic, *partition, offset)?;
+    }
+    consumer.commit(&list, CommitMode::Sync)?;
+    // The answer to the whole is good when at least one partition's is.
+    list.elements().iter().try_for_each(|element| element.error())
 }

@@ -15,9 +15,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
 use super::Context;
-use super::native;
 use super::place::{Place, Present, place};
+use super::probe::{self, Answer, Question};
+use super::settings::KafkaSettings;
 use super::settings::Start;
+use super::topic_ids;
 use crate::position::{Offset, Position, Stream};
 
 /// One request's longest wait.
@@ -31,8 +33,8 @@ pub enum Finding {
     Partitions(Vec<Found>),
     /// A topic has another id than when its partitions were found.
     TopicChanged { topic: String, found: Uuid },
-    /// The end of a partition that is not being fetched.
-    End { topic: String, partition: i32, high: u64 },
+    /// What is between a partition's next offset and its end.
+    Looked(Answer),
     /// The cluster answered.
     Reached,
     /// It did not.
@@ -46,22 +48,16 @@ pub struct Found {
     pub start: Offset,
 }
 
-/// What the consuming thread tells us: partitions that are not fetched now, so that nobody
-/// else hears of their end.
-pub type Unfetched = Vec<(String, i32)>;
-
 pub struct Discovery {
     pub source: String,
     pub consumer: Arc<BaseConsumer<Context>>,
-    pub topics: Vec<String>,
-    pub start: Start,
-    pub interval: Duration,
+    pub settings: KafkaSettings,
     pub positions: Vec<Position>,
     /// The embedded broker's id, which stands for the mock cluster's own.
     pub embedded: Option<String>,
     pub findings: Sender<Finding>,
-    /// Closed when the source stops.
-    pub unfetched: Receiver<Unfetched>,
+    /// Partitions that stand still. Closed when the source stops.
+    pub questions: Receiver<Question>,
 }
 
 /// What is known of a topic that exists.
@@ -77,27 +73,27 @@ struct Known {
 impl Discovery {
     pub fn run(self) {
         let mut known: BTreeMap<String, Known> = BTreeMap::new();
-        let mut unfetched = Unfetched::new();
         let mut first_round = true;
         let mut missing = BTreeSet::new();
         loop {
             let began = Instant::now();
-            let pause = match self.round(&mut known, first_round, &unfetched) {
+            let pause = match self.round(&mut known, first_round) {
                 Ok(round) => {
                     first_round = false;
                     self.tell_missing(&mut missing, round.missing);
                     self.tell(Finding::Reached);
-                    if round.complete { self.interval } else { RETRY_INTERVAL }
+                    if round.complete { self.settings.metadata_interval } else { RETRY_INTERVAL }
                 }
                 Err(error) => {
                     self.tell(Finding::Unreachable(error.to_string()));
                     RETRY_INTERVAL
                 }
             };
-            let next = began + pause.min(self.interval).max(Duration::from_millis(10));
+            let next =
+                began + pause.min(self.settings.metadata_interval).max(Duration::from_millis(10));
             loop {
-                match self.unfetched.recv_deadline(next) {
-                    Ok(now) => unfetched = now,
+                match self.questions.recv_deadline(next) {
+                    Ok(question) => self.look(question),
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -110,6 +106,17 @@ impl Discovery {
         let _ = self.findings.send(finding);
     }
 
+    fn look(&self, question: Question) {
+        let Question { topic, partition, .. } = question.clone();
+        match probe::look(&self.consumer, &self.settings.client_config(), question) {
+            Ok(answer) => self.tell(Finding::Looked(answer)),
+            // It will be asked again if the partition still stands.
+            Err(error) => {
+                tracing::debug!(source = self.source, topic, partition, %error, "not looked at");
+            }
+        }
+    }
+
     fn tell_missing(&self, told: &mut BTreeSet<String>, missing: BTreeSet<String>) {
         for topic in missing.difference(told) {
             tracing::warn!(source = self.source, topic, "the topic does not exist; waiting for it");
@@ -117,12 +124,7 @@ impl Discovery {
         *told = missing;
     }
 
-    fn round(
-        &self,
-        known: &mut BTreeMap<String, Known>,
-        first_round: bool,
-        unfetched: &Unfetched,
-    ) -> KafkaResult<Round> {
+    fn round(&self, known: &mut BTreeMap<String, Known>, first_round: bool) -> KafkaResult<Round> {
         let cluster = match &self.embedded {
             Some(id) => id.clone(),
             None => self
@@ -133,7 +135,7 @@ impl Discovery {
         };
         let ids = self.topic_ids()?;
         let mut round = Round { complete: true, missing: BTreeSet::new() };
-        for topic in &self.topics {
+        for topic in &self.settings.topics {
             let partitions = self.partitions(topic)?;
             if partitions.is_empty() {
                 round.missing.insert(topic.clone());
@@ -158,32 +160,18 @@ impl Discovery {
             entry.id = entry.id.or(id);
             round.complete &= self.new_partitions(topic, &cluster, entry, &partitions);
         }
-        for (topic, partition) in unfetched {
-            let high = self.consumer.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT)?.1;
-            if let Ok(high) = u64::try_from(high) {
-                self.tell(Finding::End { topic: topic.clone(), partition: *partition, high });
-            }
-        }
         Ok(round)
     }
 
-    /// Brokers that do not know topic ids, or do not let us see them, are no reason to stop.
+    /// Empty where the broker tells none.
     fn topic_ids(&self) -> KafkaResult<HashMap<String, Uuid>> {
-        if self.embedded.is_some() {
+        if self.embedded.is_some() || !topic_ids::can_ask(&self.settings) {
             return Ok(HashMap::new());
         }
-        use RDKafkaErrorCode::{
-            ClusterAuthorizationFailed, TopicAuthorizationFailed, UnsupportedFeature,
-            UnsupportedVersion,
-        };
-        match native::topic_ids(&self.consumer, &self.topics, REQUEST_TIMEOUT) {
-            Ok(ids) => Ok(ids),
-            Err(
-                UnsupportedFeature | UnsupportedVersion | ClusterAuthorizationFailed
-                | TopicAuthorizationFailed,
-            ) => Ok(HashMap::new()),
-            Err(code) => Err(KafkaError::MetadataFetch(code)),
-        }
+        topic_ids::topic_ids(&self.settings.brokers, &self.settings.topics).map_err(|error| {
+            tracing::debug!(source = self.source, %error, "topic ids");
+            KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure)
+        })
     }
 
     /// Empty when the topic does not exist.
@@ -265,7 +253,7 @@ impl Discovery {
             high: offset(high)?,
         };
         let place = place(&self.positions, &present, self.embedded.is_some());
-        let start = match (&place, self.start) {
+        let start = match (&place, self.settings.start) {
             (Place::New, start) if known.at_start.contains(&partition) => {
                 self.resolve(start, &present)?
             }

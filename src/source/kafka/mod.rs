@@ -2,34 +2,35 @@
 //!
 //! Promise: what comes out is what a `read_committed` reader sees, in order per partition; a
 //! partition starts where the log stands, or at a start that was durable before its first
-//! message; the end of a partition is told as [`What::Moved`](super::What::Moved), so that
-//! positions follow transaction markers; an offset is committed only behind the watermark.
-//! A gap stops its partition, loudly, and no other.
+//! message; where nothing but transaction markers is left before the end, that is told as
+//! [`What::Moved`](super::What::Moved), so that lag reaches zero; an offset is committed only
+//! behind the watermark. A gap stops its partition, loudly, and no other.
 //!
 //! No promise: that a topic deleted and made anew under its old name is noticed before its
-//! first message is read. Topic ids are compared every `metadata_interval`, leader epochs
-//! with every message, offsets at every fetch; brokers before Kafka 2.8 have no ids at all.
+//! first message is read. Topic ids are compared every `metadata_interval`; where the broker
+//! tells none (before Kafka 3.1, or over TLS or SASL) offsets alone must give it away, and a
+//! new topic that is longer than our offset does not.
 //!
-//! One thread consumes and never waits for an answer; another asks the cluster. Nobody is a
-//! member of the group: there are no rebalances, and a member that somebody else adds shows
-//! as a refused commit.
+//! Three threads: one consumes and never waits for an answer, one asks the cluster, one
+//! commits. Nobody is a member of the group: there are no rebalances, and a member that
+//! somebody else adds shows as a refused commit.
 
 mod commit;
 mod consume;
+mod context;
 mod discovery;
+mod found;
 mod halt;
-mod native;
 mod partitions;
 mod pending;
 mod place;
+mod probe;
 mod settings;
 mod stop;
+mod topic_ids;
 
 use std::thread::JoinHandle;
 
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
 pub use place::Gap;
@@ -37,6 +38,7 @@ pub use settings::{GapPolicy, InvalidKafkaSettings, KafkaSettings, Properties, S
 
 use super::Wiring;
 use crate::position::Position;
+use context::Context;
 
 /// A Kafka source, ready to be started.
 pub struct KafkaSource {
@@ -66,30 +68,5 @@ impl KafkaSource {
     pub fn spawn(self, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
         self.settings.validate()?;
         consume::spawn(self, wiring)
-    }
-}
-
-/// What librdkafka calls back outside the event queue, which is while a consumer closes.
-struct Context;
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        log_librdkafka(level as i32, &format!("{facility} {text}"));
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "librdkafka");
-    }
-}
-
-impl ConsumerContext for Context {}
-
-/// `level` as in syslog.
-fn log_librdkafka(level: i32, text: &str) {
-    match level {
-        // What it calls errors it goes on retrying; what needs someone is logged by us.
-        ..=4 => tracing::warn!("librdkafka: {text}"),
-        5 => tracing::info!("librdkafka: {text}"),
-        _ => tracing::debug!("librdkafka: {text}"),
     }
 }

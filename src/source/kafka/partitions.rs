@@ -1,8 +1,8 @@
 //! The partitions of a source: what is known of each, and finding one by its name.
 
-use std::ffi::CStr;
 use std::ops::{Index as At, IndexMut};
 use std::sync::Arc;
+use std::time::Instant;
 
 use prometheus::{IntCounter, IntGauge};
 
@@ -14,7 +14,9 @@ use crate::source::status::{Status, StreamState, StreamStatus};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Its start stands in this batch; it is fetched once that is durable.
-    Starting { batch: u64 },
+    Starting {
+        batch: u64,
+    },
     Running,
     Halted,
 }
@@ -24,8 +26,10 @@ pub struct Partition {
     pub phase: Phase,
     /// The offset after the last item given out.
     pub next: Offset,
-    /// The highest leader epoch seen on a message; -1 before the first.
-    pub epoch: i32,
+    /// Where it stood when its end was last looked at.
+    pub stood_at: Option<Offset>,
+    /// When the discovery thread was asked about it, until it answers.
+    pub asked_at: Option<Instant>,
     /// What may be committed.
     pub durable: Option<Offset>,
     /// What the broker was last asked to commit, if that has not failed.
@@ -68,7 +72,8 @@ impl Partition {
             stream,
             phase,
             next,
-            epoch: -1,
+            stood_at: None,
+            asked_at: None,
             durable: None,
             requested: None,
             end: Offset(0),
@@ -154,13 +159,6 @@ impl Partitions {
 
     pub fn find(&self, topic: &str, partition: i32) -> Option<Index> {
         let topic = self.topics.iter().find(|known| known.name == topic)?;
-        *topic.partitions.get(usize::try_from(partition).ok()?)?
-    }
-
-    /// As `find`, for a message: names are compared as bytes.
-    pub fn find_bytes(&self, topic: &CStr, partition: i32) -> Option<Index> {
-        let name = topic.to_bytes();
-        let topic = self.topics.iter().find(|known| known.name.as_bytes() == name)?;
         *topic.partitions.get(usize::try_from(partition).ok()?)?
     }
 

@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers};
 
-use super::native::Message;
 use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
 use crate::source::{Batch, Delivery, Item, What};
 
@@ -56,15 +57,21 @@ impl Pending {
         self.entries.len() >= messages_max || self.buffer.len() >= bytes_max
     }
 
-    pub fn message(&mut self, index: Index, next: Offset, time: UnixMillis, message: &Message) {
+    pub fn message(
+        &mut self,
+        index: Index,
+        next: Offset,
+        time: UnixMillis,
+        message: &BorrowedMessage<'_>,
+    ) {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve(self.usual_bytes.max(4096));
         }
         let key = message.key().map(|key| self.copy(key));
-        let value = message.value().map(|value| self.copy(value));
-        let headers = message
-            .headers()
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), self.copy(value)))
+        let value = message.payload().map(|value| self.copy(value));
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers = headers
+            .map(|header| (header.key.to_owned(), self.copy(header.value.unwrap_or_default())))
             .collect();
         let what = Entered::Message { time, key, value, headers };
         self.entries.push(Entry { index, next, what });
@@ -85,11 +92,7 @@ impl Pending {
     }
 
     /// Makes a batch of what is here; `stream` names the stream of an index.
-    pub fn seal<'s>(
-        &mut self,
-        number: u64,
-        stream: impl Fn(Index) -> &'s Arc<Stream>,
-    ) -> Sealed {
+    pub fn seal<'s>(&mut self, number: u64, stream: impl Fn(Index) -> &'s Arc<Stream>) -> Sealed {
         let buffer = Bytes::from(std::mem::take(&mut self.buffer));
         self.usual_bytes = buffer.len();
         let entries = std::mem::take(&mut self.entries);
@@ -102,10 +105,8 @@ impl Pending {
                 Some((_, next)) => *next = entry.next,
                 None => nexts.push((entry.index, entry.next)),
             }
-            let position = Position {
-                stream: Arc::clone(stream(entry.index)),
-                mark: Mark::Next(entry.next),
-            };
+            let position =
+                Position { stream: Arc::clone(stream(entry.index)), mark: Mark::Next(entry.next) };
             let what = match entry.what {
                 Entered::Moved => What::Moved,
                 Entered::Start { forget_others } => What::Start { forget_others },
@@ -117,7 +118,7 @@ impl Pending {
                         .into_iter()
                         .map(|(name, range)| (name, buffer.slice(range)))
                         .collect(),
-                    redelivered: false,
+                    redelivered: None,
                 }),
             };
             items.push(Item { position, what });

@@ -31,11 +31,6 @@ pub enum Gap {
     OtherTopic { expected: Uuid, found: Uuid },
     #[error("the cluster's id was {expected:?} and is {found:?}: another cluster answers")]
     OtherCluster { expected: String, found: String },
-    #[error(
-        "leader epoch {found} after {expected}: the topic was made anew, or lost acknowledged \
-         messages"
-    )]
-    OldEpoch { expected: i32, found: i32 },
 }
 
 impl Gap {
@@ -50,7 +45,7 @@ impl Gap {
                 "check `brokers`; if the change is meant, set `gap = \"skip\"` on this source \
                  and restart to read the new cluster from its beginning"
             }
-            Gap::Cut { .. } | Gap::OldEpoch { .. } => {
+            Gap::Cut { .. } => {
                 "the broker lost messages it had acknowledged: compare the topic with the \
                  collection; then read it under a new source name, or restore the topic"
             }
@@ -60,7 +55,7 @@ impl Gap {
     /// Whether going on at the beginning of what is there is possible. After a cut it is not:
     /// offsets below our position mean messages we already have.
     pub fn can_skip(&self) -> bool {
-        !matches!(self, Gap::Cut { .. } | Gap::OldEpoch { .. })
+        !matches!(self, Gap::Cut { .. })
     }
 }
 
@@ -193,10 +188,7 @@ mod tests {
         };
         assert_eq!(at("c", ID, 8, 20), Gap::Lost { expected: 7, low: 8 });
         assert_eq!(at("c", ID, 0, 6), Gap::Cut { expected: 7, high: 6 });
-        assert_eq!(
-            at("c", OTHER_ID, 0, 100),
-            Gap::OtherTopic { expected: ID, found: OTHER_ID }
-        );
+        assert_eq!(at("c", OTHER_ID, 0, 100), Gap::OtherTopic { expected: ID, found: OTHER_ID });
         assert_eq!(
             at("d", ID, 0, 100),
             Gap::OtherCluster { expected: "c".into(), found: "d".into() }
@@ -207,10 +199,7 @@ mod tests {
     fn after_a_skip_the_new_topic_counts_and_not_the_old_one() {
         let known = [position("c", Some(ID), 0, 7), position("c", Some(OTHER_ID), 0, 3)];
         let place = place(&known, &present("c", Some(OTHER_ID), 0, 9), false);
-        assert_eq!(
-            place,
-            Place::Resume { stream: Arc::clone(&known[1].stream), next: Offset(3) }
-        );
+        assert_eq!(place, Place::Resume { stream: Arc::clone(&known[1].stream), next: Offset(3) });
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::position::UnixMillis;
 
 /// One Kafka source.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSettings {
     /// Where to find the cluster: `host:port`, several separated by commas.
@@ -78,6 +78,16 @@ pub enum Start {
     At(UnixMillis),
 }
 
+impl Serialize for Start {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Start::Earliest => serializer.serialize_str("earliest"),
+            Start::Latest => serializer.serialize_str("latest"),
+            Start::At(time) => serializer.serialize_u64(time.0),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Start {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -124,7 +134,7 @@ impl<'de> Deserialize<'de> for Start {
 }
 
 /// What happens at a gap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapPolicy {
     #[default]
@@ -133,7 +143,7 @@ pub enum GapPolicy {
 }
 
 /// Settings of librdkafka. They hold passwords, so printing them shows names only.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Properties(pub BTreeMap<String, String>);
 
@@ -157,6 +167,9 @@ pub enum InvalidKafkaSettings {
     Client(String),
 }
 
+/// How often librdkafka tells the ends of the partitions it fetches.
+const STATISTICS_INTERVAL_MS: &str = "500";
+
 /// Properties that are ours to set, and why.
 const OURS: &[(&str, &str)] = &[
     ("bootstrap.servers", "set `brokers` instead"),
@@ -167,7 +180,8 @@ const OURS: &[(&str, &str)] = &[
     ("auto.commit.interval.ms", "set `commit_interval` instead"),
     ("enable.auto.offset.store", "an offset is committed only when its message is durable"),
     ("auto.offset.reset", "a missing offset must be reported, never reset in silence"),
-    ("enable.partition.eof", "without it lag would not reach zero behind a transaction"),
+    ("enable.partition.eof", "ends are watched by other means"),
+    ("statistics.interval.ms", "ends are watched with it"),
     ("group.instance.id", "partitions are assigned without group membership"),
     ("group.protocol", "partitions are assigned without group membership"),
     ("group.remote.assignor", "partitions are assigned without group membership"),
@@ -256,7 +270,8 @@ impl KafkaSettings {
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "error");
-        config.set("enable.partition.eof", "true");
+        config.set("enable.partition.eof", "false");
+        config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
         config.set("isolation.level", "read_committed");
         config.set("check.crcs", "true");
         config.set("allow.auto.create.topics", "false");

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 
 use super::consume::Consume;
-use super::native::Event;
 use crate::source::status::State;
 
-const POLL_TIMEOUT: Duration = Duration::from_millis(5);
+const POLL_TIMEOUT: Duration = Duration::from_millis(2);
 /// Dropping a librdkafka consumer can hang (its issue #4884).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -18,7 +17,7 @@ impl Consume {
     pub(super) fn stop(mut self) {
         let deadline = Instant::now() + self.wiring.drain_timeout;
         // Ends the discovery thread after its current request.
-        self.unfetched = None;
+        self.questions = None;
         // Messages not given out yet will be read again; they were never acknowledged.
         if let Err(error) = self.consumer.unassign() {
             tracing::debug!(source = self.name, %error, "unassign");
@@ -28,38 +27,30 @@ impl Consume {
             if self.commits.all_durable() {
                 break;
             }
-            self.serve();
+            self.consumer.poll(POLL_TIMEOUT);
         }
-        // The watermark may have risen for the last time just before it ended.
-        self.commits.advance(self.wiring.watermark.get(), &mut self.partitions);
+        // Once more: the watermark may have risen for the last time just before it ended.
         while Instant::now() < deadline {
             self.commit();
             if self.commits.all_committed(&self.partitions) {
                 break;
             }
-            self.serve();
+            self.consumer.poll(POLL_TIMEOUT);
         }
         if !self.commits.all_durable() {
-            tracing::warn!(source = self.name, "stopped before everything read was durable; \
-                the rest will be read again");
+            tracing::warn!(
+                source = self.name,
+                "stopped before everything read was durable; the rest will be read again"
+            );
         }
         self.wiring.status.set_state(State::Stopped);
         self.close();
     }
 
-    /// Answers to commits, and nothing else that matters any more.
-    fn serve(&mut self) {
-        match self.events.poll(POLL_TIMEOUT) {
-            Some(event @ (Event::Committed { .. } | Event::Log { .. })) => self.take(event),
-            Some(_) | None => {}
-        }
-    }
-
     fn close(self) {
-        let Consume { name, consumer, events, findings, .. } = self;
-        // A discovery thread that waits to be heard would keep the consumer.
-        drop(findings);
-        drop(events);
+        let Consume { name, consumer, findings, commits, .. } = self;
+        // A thread that waits to be heard would keep the consumer.
+        drop((findings, commits));
         let (done, closed) = crossbeam_channel::bounded::<()>(1);
         let closing = thread::Builder::new().name(format!("kafka-close-{name}"));
         let closing = closing.spawn(move || {
@@ -67,9 +58,7 @@ impl Consume {
             drop(done);
         });
         let closed = closed.recv_timeout(CLOSE_TIMEOUT);
-        if closing.is_err()
-            || closed == Err(crossbeam_channel::RecvTimeoutError::Timeout)
-        {
+        if closing.is_err() || closed == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             tracing::warn!(source = name, "the Kafka client did not close in time; left behind");
         }
     }

@@ -200,7 +200,9 @@ fn a_carried_frame_is_never_taken_for_a_torn_one() {
         let mut bytes = whole.clone();
         bytes[byte] ^= 0x10;
         std::fs::write(&files[1], bytes).unwrap();
+        // With its predecessor needed, and without.
         expect_refused(home.path(), anchor(&wal, 0), name(&files[1]));
+        expect_refused(home.path(), anchor(&wal, 1), name(&files[1]));
     }
     let mut bytes = whole.clone();
     bytes[64..].fill(0);

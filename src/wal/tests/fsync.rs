@@ -39,20 +39,25 @@ fn life_with_a_failure(step: usize) -> bool {
     let last = opened.recovery.last.0;
     let submitted = history.submitted(crashed);
     assert!((history.acknowledged(crashed)..=submitted).contains(&last), "step {step}");
-    let survives = |at: usize, least: u64| {
+    let survives = |at: usize, image: Image, anchor: Option<Anchor>, least: u64| {
         let spare = scratch();
-        cut.write_image(at, Image::Durable, spare.path()).unwrap();
+        cut.write_image(at, image, spare.path()).unwrap();
         let directory = spare.path().join("wal");
         let checked = check(&directory, anchor, least, submitted.max(least));
-        assert_eq!(checked, Ok(()), "step {step}, then {at}");
+        assert_eq!(checked, Ok(()), "step {step} failed, then {at}, {image:?}");
     };
-    survives(cut.steps(), last);
+    for at in crashed..cut.steps() {
+        for image in [Image::Durable, Image::Between(at as u64), Image::Between(step as u64)] {
+            survives(at, image, history.anchor(crashed), history.acknowledged(crashed));
+        }
+    }
+    survives(cut.steps(), Image::Durable, anchor, last);
 
     // And once more is appended, over a rotation.
     for count in [1, 3, 3, 4, 3] {
         let drafts = drafts(&opened.wal, count, 0);
         let appended = opened.wal.append(&drafts).unwrap();
-        survives(cut.steps(), appended.last.0);
+        survives(cut.steps(), Image::Durable, anchor, appended.last.0);
     }
     true
 }

@@ -5,8 +5,10 @@ mod codec;
 mod damage;
 mod fixture;
 mod fsync;
+mod inspect;
 mod model;
 mod powercut;
+mod torn;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};

@@ -128,7 +128,7 @@ pub fn check(
     }
 }
 
-const IMAGES: [Image; 6] = [
+pub const IMAGES: [Image; 6] = [
     Image::Durable,
     Image::Killed,
     Image::Between(1),
@@ -215,54 +215,6 @@ impl Opened {
     fn applied(&self) -> u64 {
         self.recovery.last.0 - self.records.len() as u64
     }
-}
-
-/// A log whose last append was interrupted, and the broken bytes at its end.
-fn torn(root: &Path) -> (Option<Anchor>, Bytes) {
-    let directory = root.join("wal");
-    let wal = log(&directory, &[1, 2, 1]);
-    let file = log_files(&directory).pop().unwrap();
-    let whole = std::fs::read(&file).unwrap();
-    let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    let begin = memchr::memmem::rfind(&whole, b"ptdF").unwrap();
-    let mut broken = whole.clone();
-    broken[begin + 100] ^= 1;
-    std::fs::write(&file, &broken).unwrap();
-    (anchor(&wal, 0), Bytes::copy_from_slice(&broken[begin..end]))
-}
-
-/// Whether the broken bytes are still somewhere.
-fn has(directory: &Path, bytes: &Bytes) -> bool {
-    let holds =
-        |file: &PathBuf| memchr::memmem::find(&std::fs::read(file).unwrap(), bytes).is_some();
-    files_in(directory).iter().any(holds)
-}
-
-#[test]
-fn a_torn_tail_is_never_gone_without_a_copy() {
-    let home = scratch();
-    let (anchor, broken) = torn(home.path());
-    let cut = PowerCut::over(home.path()).unwrap();
-    let disk = Disk::watched(cut.clone());
-    let opened = open_on(&disk, &home.path().join("wal"), anchor).unwrap();
-    let torn = opened.recovery.torn.unwrap();
-    assert_eq!(std::fs::read(&torn.kept_at).unwrap(), broken);
-    assert_eq!((torn.bytes as usize, opened.recovery.last), (broken.len(), Seq(3)));
-    let lost = || {
-        (0..=cut.steps()).find(|step| {
-            IMAGES.iter().any(|image| {
-                let spare = scratch();
-                cut.write_image(*step, *image, spare.path()).unwrap();
-                let directory = spare.path().join("wal");
-                assert_eq!(check(&directory, anchor, 3, 3), Ok(()));
-                !has(&directory, &broken)
-            })
-        })
-    };
-    assert_eq!(lost(), None);
-    let why = cut.whys().into_iter().find(|why| why.contains("torn tail")).unwrap();
-    cut.forget(why);
-    assert!(lost().is_some(), "nothing needs the sync for {why}");
 }
 
 #[test]

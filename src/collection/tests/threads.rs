@@ -1,0 +1,127 @@
+//! Readers on other threads, while messages, checkpoints and merges go on.
+//!
+//! Every message deletes one set of points and makes another; each point it makes has the
+//! message's seq in its payload and in both of its vectors. So whatever a reader sees must
+//! have one seq throughout, and as many points as a message makes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use serde_json::json;
+
+use super::*;
+
+const POINTS: u64 = 5;
+const MESSAGES: u64 = 3000;
+
+fn two_vectors() -> Schema {
+    let params = VectorParams { size: 2, distance: Distance::Euclid };
+    Schema { vectors: BTreeMap::from([("a".to_owned(), params.clone()), ("b".to_owned(), params)]) }
+}
+
+fn all_ids() -> Vec<PointId> {
+    (0..POINTS * 3).map(number).collect()
+}
+
+fn message(seq: u64) -> Vec<Operation> {
+    let first = seq % 3 * POINTS;
+    let made = first..first + POINTS;
+    let others = all_ids().into_iter().filter(|id| !made.clone().any(|made| number(made) == *id));
+    let vector = [seq as f32, 0.0];
+    let points = made.clone().map(|id| {
+        let vectors = vec![named("a", &vector), named("b", &vector)];
+        point(number(id), vectors, json!({"seq": seq}))
+    });
+    vec![Operation::DeletePoints(others.collect()), Operation::Upsert(points.collect())]
+}
+
+/// All points are of one message, and all of its points are there.
+fn check(points: &[PointView], what: &str) {
+    assert_eq!(points.len() as u64, POINTS, "{what}: {points:?}");
+    let seq = points[0].version;
+    for point in points {
+        assert_eq!(point.version, seq, "{what}: {points:?}");
+        let json = json!({"seq": seq.0});
+        assert_eq!(point.payload, Some(payload(json)), "{what}");
+        for (_, vector) in point.vectors.as_ref().unwrap() {
+            assert_eq!(vector[..], [seq.0 as f32, 0.0], "{what}");
+        }
+        assert_eq!(point.vectors.as_ref().unwrap().len(), 2, "{what}");
+    }
+}
+
+fn read(collection: &Collection, turn: u64) {
+    match turn % 5 {
+        0 => check(&collection.retrieve(&all_ids(), &everything()).unwrap(), "retrieve"),
+        1 => {
+            let (filter, select) = (Filter::default(), everything());
+            let scroll = Scroll { filter, offset: None, limit: 100, select };
+            check(&collection.scroll(&scroll).unwrap().points, "scroll");
+        }
+        2 => assert_eq!(collection.count(&Filter::default()), POINTS),
+        3 => {
+            let filter = filter(json!({"must_not": [{"key": "seq", "match": {"value": 0}}]}));
+            assert_eq!(collection.count(&filter), POINTS);
+        }
+        _ => {
+            let vector = if turn % 2 == 0 { "a" } else { "b" };
+            let mut search = search(vector, Query::Vector(vec![0.0, 0.0]), 100);
+            search.select = everything();
+            if turn % 3 == 0 {
+                search.filter = filter(json!({"must_not": [{"key": "x", "match": {"value": 0}}]}));
+            }
+            let found = collection.search(&search).unwrap();
+            for scored in &found {
+                assert_eq!(scored.score, scored.point.version.0 as f32);
+            }
+            let points: Vec<PointView> = found.into_iter().map(|scored| scored.point).collect();
+            check(&points, "search");
+        }
+    }
+}
+
+#[test]
+fn readers_see_all_of_a_message_or_none_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let collection = create(directory.path(), two_vectors(), eager());
+    collection.apply(Seq(1), &message(1)).unwrap();
+    let (done, reads) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|first| {
+                let (done, reads, collection) = (&done, &reads, &collection);
+                scope.spawn(move || {
+                    for turn in first.. {
+                        if done.load(Ordering::Acquire) {
+                            break;
+                        }
+                        read(collection, turn);
+                        reads.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        let maintenance = scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                checkpoint(&collection);
+                merge_all(&collection);
+            }
+        });
+        let mut seq = 1;
+        // Enough of both, however the threads are scheduled.
+        while (seq < MESSAGES || reads.load(Ordering::Relaxed) < 2000)
+            && readers.iter().all(|reader| !reader.is_finished())
+            && !maintenance.is_finished()
+        {
+            seq += 1;
+            collection.apply(Seq(seq), &message(seq)).unwrap();
+        }
+        done.store(true, Ordering::Release);
+    });
+    let files = checkpoint(&collection);
+    drop(collection);
+    let collection = open(directory.path(), two_vectors(), eager(), &files).unwrap();
+    for turn in 0..5 {
+        read(&collection, turn);
+    }
+}

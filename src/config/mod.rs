@@ -1,0 +1,18 @@
+//! The configuration: one file, overridden by the environment, overridden by flags.
+//!
+//! Each room owns its settings and their defaults; this room composes them, refuses what
+//! cannot work, and says which file or variable a wrong value came from and what would be
+//! right. Nothing is guessed: an unknown key is an error.
+
+mod load;
+mod mask;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use load::{ConfigError, Overrides, load};
+pub use mask::render_masked;
+pub use settings::{
+    CollectionSettings, LogFormat, LogSettings, SampleSettings, Settings, ShutdownSettings,
+    SourceKind, SourceSettings, StorageSettings, VectorSettings,
+};

@@ -1,0 +1,290 @@
+//! Every section of the configuration, and what cannot work in it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::ApiSettings;
+use crate::ingest::IngestSettings;
+use crate::point::{Distance, Schema, UNNAMED, VectorParams};
+use crate::source::amqp::AmqpSettings;
+use crate::source::embedded::EmbeddedSettings;
+use crate::source::kafka::KafkaSettings;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    pub api: ApiSettings,
+    pub storage: StorageSettings,
+    pub ingest: IngestSettings,
+    pub log: LogSettings,
+    pub shutdown: ShutdownSettings,
+    /// Collections to create, once: one that was deleted by hand is not made again.
+    pub collections: BTreeMap<String, CollectionSettings>,
+    pub source: Vec<SourceSettings>,
+    /// Publishes the sample catalogue to the embedded broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<SampleSettings>,
+}
+
+/// The sample catalogue that flows through the embedded broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleSettings {
+    /// Of 384 dimensions.
+    pub collection: String,
+    pub points_per_second: u32,
+}
+
+/// The data directory and its bounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageSettings {
+    pub dir: PathBuf,
+    /// A checkpoint is due after so many bytes of log.
+    pub checkpoint_wal_bytes: u64,
+    /// A checkpoint is due when a collection has so many bytes of rows in memory.
+    pub head_bytes_max: u64,
+    /// What a log file is preallocated to.
+    pub log_file_bytes: u64,
+    /// Dead letters kept.
+    pub dead_letters_max: usize,
+    pub dead_letter_bytes_max: u64,
+    /// A segment of at least so many rows gets a graph.
+    pub graph_rows_min: u32,
+    /// Segments are merged up to about so many rows.
+    pub segment_rows_max: u32,
+    /// Segments with a larger share of dead rows are merged.
+    pub dead_share_max: f64,
+}
+
+impl Default for StorageSettings {
+    fn default() -> Self {
+        StorageSettings {
+            dir: PathBuf::from("data"),
+            checkpoint_wal_bytes: 256 << 20,
+            head_bytes_max: 64 << 20,
+            log_file_bytes: 64 << 20,
+            dead_letters_max: 100_000,
+            dead_letter_bytes_max: 256 << 20,
+            graph_rows_min: 50_000,
+            segment_rows_max: 1_000_000,
+            dead_share_max: 0.3,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`), or directives by module such as
+    /// `info,pointd::wal=debug`.
+    pub level: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownSettings {
+    /// After this, what has not stopped is left behind. Nothing acknowledged is lost by that.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Duration,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> Self {
+        ShutdownSettings { deadline: Duration::from_secs(20) }
+    }
+}
+
+/// A single unnamed vector (`size`, `distance`), or `vectors` by name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectionSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vectors: BTreeMap<String, VectorSettings>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VectorSettings {
+    pub size: usize,
+    pub distance: Distance,
+}
+
+impl CollectionSettings {
+    pub fn schema(&self) -> Result<Schema, String> {
+        let schema = match (self.size, self.distance) {
+            (Some(size), Some(distance)) if self.vectors.is_empty() => {
+                Schema::unnamed(size, distance)
+            }
+            (None, None) if !self.vectors.is_empty() => Schema {
+                vectors: self
+                    .vectors
+                    .iter()
+                    .map(|(name, vector)| {
+                        let params = VectorParams { size: vector.size, distance: vector.distance };
+                        (name.clone(), params)
+                    })
+                    .collect(),
+            },
+            _ => {
+                return Err("give `size` and `distance` for one unnamed vector, or \
+                            `vectors.NAME` with size and distance for named ones"
+                    .into());
+            }
+        };
+        if schema.vectors.len() == 1 && schema.vectors.contains_key(UNNAMED) != self.size.is_some()
+        {
+            return Err("a named vector needs a name".into());
+        }
+        schema.validate().map_err(|error| error.to_string())?;
+        Ok(schema)
+    }
+}
+
+/// One `[[source]]`: a name, and one of `kafka`, `amqp`, `embedded`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// Unique; positions are kept under it, so a renamed source begins again.
+    pub name: String,
+    /// The collection of messages that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaSettings>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amqp: Option<AmqpSettings>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<EmbeddedSettings>,
+}
+
+/// The one kind a source is of.
+pub enum SourceKind<'a> {
+    Kafka(&'a KafkaSettings),
+    Amqp(&'a AmqpSettings),
+    Embedded(&'a EmbeddedSettings),
+}
+
+impl SourceSettings {
+    /// `None` if it is of no kind or of several, which [`Settings::validate`] refuses.
+    pub fn kind(&self) -> Option<SourceKind<'_>> {
+        match (&self.kafka, &self.amqp, &self.embedded) {
+            (Some(kafka), None, None) => Some(SourceKind::Kafka(kafka)),
+            (None, Some(amqp), None) => Some(SourceKind::Amqp(amqp)),
+            (None, None, Some(embedded)) => Some(SourceKind::Embedded(embedded)),
+            _ => None,
+        }
+    }
+}
+
+/// A key and what would be right for it.
+type Fault = (String, String);
+
+impl Settings {
+    /// The first value that cannot work.
+    pub fn validate(&self) -> Result<(), Fault> {
+        self.api.validate().map_err(|error| ("api".to_owned(), error.to_string()))?;
+        self.ingest.validate().map_err(|(key, detail)| (format!("ingest.{key}"), detail))?;
+        self.storage.validate().map_err(|(key, detail)| (format!("storage.{key}"), detail))?;
+        if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+            let detail = "give error, warn, info, debug or trace, or directives by module";
+            return Err(("log.level".into(), detail.into()));
+        }
+        for (name, collection) in &self.collections {
+            let at = |detail| (format!("collections.{name}"), detail);
+            collection.schema().map_err(at)?;
+            if name.is_empty() || name.len() > 255 {
+                return Err(at("a collection's name has 1 to 255 bytes".into()));
+            }
+        }
+        if let Some(sample) = &self.sample {
+            if !self.source.iter().any(|source| source.embedded.is_some()) {
+                let detail = "the sample is published to an embedded source: configure one";
+                return Err(("sample".into(), detail.into()));
+            }
+            if sample.points_per_second == 0 {
+                return Err(("sample.points_per_second".into(), "give at least 1".into()));
+            }
+        }
+        self.validate_sources()
+    }
+
+    fn validate_sources(&self) -> Result<(), Fault> {
+        for (at, source) in self.source.iter().enumerate() {
+            let key = |key: &str| format!("source[{at}].{key}");
+            if source.name.is_empty() {
+                return Err((key("name"), "give the source a name".into()));
+            }
+            if let Some(first) =
+                self.source[..at].iter().position(|other| other.name == source.name)
+            {
+                let detail =
+                    format!("`{}` is source[{first}] already: names are unique", source.name);
+                return Err((key("name"), detail));
+            }
+            let (kind, validated) = match source.kind() {
+                Some(SourceKind::Kafka(kafka)) => {
+                    ("kafka", kafka.validate().map_err(|error| error.to_string()))
+                }
+                Some(SourceKind::Amqp(amqp)) => {
+                    ("amqp", amqp.validate().map_err(|error| error.to_string()))
+                }
+                Some(SourceKind::Embedded(embedded)) => {
+                    ("embedded", embedded.validate().map_err(|error| error.to_string()))
+                }
+                None => {
+                    let detail = "give exactly one of `kafka`, `amqp`, `embedded`";
+                    return Err((format!("source[{at}]"), detail.into()));
+                }
+            };
+            validated.map_err(|detail| (key(kind), detail))?;
+        }
+        Ok(())
+    }
+}
+
+impl StorageSettings {
+    fn validate(&self) -> Result<(), (&'static str, String)> {
+        if self.dir.as_os_str().is_empty() {
+            return Err(("dir", "give the path of the data directory".into()));
+        }
+        if self.log_file_bytes < 4096 {
+            return Err(("log_file_bytes", "give at least 4096".into()));
+        }
+        if self.checkpoint_wal_bytes == 0 {
+            return Err(("checkpoint_wal_bytes", "give at least 1".into()));
+        }
+        if self.head_bytes_max == 0 {
+            return Err(("head_bytes_max", "give at least 1".into()));
+        }
+        if self.dead_letters_max == 0 {
+            return Err(("dead_letters_max", "give at least 1".into()));
+        }
+        if !(0.0..=1.0).contains(&self.dead_share_max) {
+            return Err(("dead_share_max", "give a share from 0 to 1".into()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! What the HTTP door needs from the rest of the daemon.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::DaemonError;
+use crate::api::{self, ApiSettings, Bound, Doors, WriteError, Writes, Written};
+use crate::catalog::Catalog;
+use crate::ingest::{DurableOffsets, Submit, SubmitError};
+use crate::operation::Message;
+use crate::position::{Offset, Stream};
+use crate::source::status::{SourceReport, Status};
+
+/// HTTP writes go into the same queue as the sources' batches.
+pub(super) struct LogWrites {
+    submit: Submit,
+    catalog: Arc<Catalog>,
+}
+
+impl LogWrites {
+    pub fn new(submit: Submit, catalog: Arc<Catalog>) -> Self {
+        LogWrites { submit, catalog }
+    }
+}
+
+impl Writes for LogWrites {
+    fn write(&self, message: Message) -> BoxFuture<'static, Result<Written, WriteError>> {
+        if !message.waits && self.catalog.dead_letters_full() {
+            let why = "so many dead letters are kept that no further one has room".into();
+            return std::future::ready(Err(WriteError::Stopped { why })).boxed();
+        }
+        let submitted = self.submit.write(message).map_err(|error| match error {
+            SubmitError::Full => WriteError::Full,
+            SubmitError::Closed => WriteError::Closed,
+        });
+        async move {
+            let (durable, outcome) = submitted?;
+            // The appender ends only with the process.
+            let seq = durable.await.map_err(|_| WriteError::Closed)?;
+            Ok(Written { seq, outcome })
+        }
+        .boxed()
+    }
+}
+
+pub(super) struct SourceReports {
+    statuses: Vec<Arc<Status>>,
+    offsets: DurableOffsets,
+}
+
+impl SourceReports {
+    pub fn new(statuses: Vec<Arc<Status>>, offsets: DurableOffsets) -> Self {
+        SourceReports { statuses, offsets }
+    }
+}
+
+impl api::Sources for SourceReports {
+    fn reports(&self) -> Vec<SourceReport> {
+        self.statuses.iter().map(|status| status.report()).collect()
+    }
+
+    fn durable(&self, stream: &Stream) -> Option<Offset> {
+        self.offsets.get(stream)
+    }
+}
+
+/// Serves on a runtime of its own until shutdown is asked for.
+pub(super) fn serve(
+    bound: Bound,
+    settings: ApiSettings,
+    doors: Doors,
+) -> std::io::Result<JoinHandle<Result<(), DaemonError>>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("http")
+        .enable_all()
+        .build()?;
+    let serve = move || {
+        runtime.block_on(bound.serve(settings, doors))?;
+        // Reads that outlast their answers end with the process.
+        runtime.shutdown_background();
+        Ok(())
+    };
+    std::thread::Builder::new().name("http".into()).spawn(serve)
+}

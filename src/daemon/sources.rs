@@ -1,0 +1,118 @@
+//! Starts each configured source at the place where the log stands.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tracing::info;
+
+use super::StartError;
+use super::stages::Stages;
+use crate::config::{Settings, SourceKind};
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::source::amqp::AmqpSource;
+use crate::source::embedded::EmbeddedBroker;
+use crate::source::kafka::KafkaSource;
+use crate::source::status::{Kind, Status};
+use crate::source::{Watermark, Wiring};
+
+/// The file in the data directory that says where the embedded broker is: `host:port topic`.
+/// For people and scripts; nothing reads it back.
+const BROKER_FILE: &str = "embedded-broker";
+
+pub(super) struct Sources {
+    threads: Vec<JoinHandle<()>>,
+    statuses: Vec<Arc<Status>>,
+    /// Dropped after the sources that read from it.
+    brokers: Vec<EmbeddedBroker>,
+}
+
+impl Sources {
+    pub fn start(
+        settings: &Settings,
+        stages: &Stages,
+        metrics: &Metrics,
+        shutdown: &Shutdown,
+    ) -> Result<Sources, StartError> {
+        let mut sources = Sources { threads: vec![], statuses: vec![], brokers: vec![] };
+        for (at, source) in settings.source.iter().enumerate() {
+            let failed = |detail: String| StartError::Source { name: source.name.clone(), detail };
+            let Some(kind) = source.kind() else {
+                return Err(failed("give exactly one kind".into()));
+            };
+            let watermark = Watermark::default();
+            let wiring = |kind: Kind| Wiring {
+                outlet: Arc::new(stages.intake(at, watermark.clone())),
+                watermark: watermark.clone(),
+                status: Status::new(&source.name, kind),
+                metrics: metrics.clone(),
+                shutdown: shutdown.clone(),
+                drain_timeout: settings.shutdown.deadline / 2,
+            };
+            let positions = stages.catalog.positions(&source.name);
+            let name = source.name.clone();
+            let thread = match kind {
+                SourceKind::Kafka(kafka) => {
+                    let settings = kafka.clone();
+                    let wiring = sources.wire(wiring(Kind::Kafka));
+                    KafkaSource { name, settings, positions, embedded: None }
+                        .spawn(wiring)
+                        .map_err(|error| failed(error.to_string()))?
+                }
+                SourceKind::Embedded(embedded) => {
+                    let broker = EmbeddedBroker::start(embedded)
+                        .map_err(|error| failed(error.to_string()))?;
+                    announce(&broker, &settings.storage.dir);
+                    let settings = broker.source_settings(&name);
+                    let cluster = broker.cluster_id().to_owned();
+                    sources.brokers.push(broker);
+                    let wiring = sources.wire(wiring(Kind::Embedded));
+                    KafkaSource { name, settings, positions, embedded: Some(cluster) }
+                        .spawn(wiring)
+                        .map_err(|error| failed(error.to_string()))?
+                }
+                SourceKind::Amqp(amqp) => {
+                    let wiring = sources.wire(wiring(Kind::Amqp));
+                    AmqpSource { name, settings: amqp.clone() }
+                        .spawn(wiring)
+                        .map_err(|error| failed(error.to_string()))?
+                }
+            };
+            sources.threads.push(thread);
+        }
+        Ok(sources)
+    }
+
+    /// Keeps what reports about the source.
+    fn wire(&mut self, wiring: Wiring) -> Wiring {
+        self.statuses.push(wiring.status.clone());
+        wiring
+    }
+
+    pub fn statuses(&self) -> Vec<Arc<Status>> {
+        self.statuses.clone()
+    }
+
+    pub fn embedded(&self) -> Option<&EmbeddedBroker> {
+        self.brokers.first()
+    }
+
+    /// Returns when every source has told its broker what is durable, or given up.
+    pub fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a source ended with a panic");
+            }
+        }
+    }
+}
+
+fn announce(broker: &EmbeddedBroker, data: &Path) {
+    info!(bootstrap = broker.bootstrap(), topic = broker.topic(), "embedded broker");
+    let line = format!("{} {}\n", broker.bootstrap(), broker.topic());
+    let path = data.join(BROKER_FILE);
+    if let Err(error) = std::fs::write(&path, line) {
+        tracing::warn!(path = %path.display(), %error, "the broker's address could not be written");
+    }
+}

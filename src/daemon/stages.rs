@@ -1,0 +1,278 @@
+//! The stages of the line behind the sources: intake, appender, applier, maintenance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::info;
+
+use super::{DaemonError, StartError};
+use crate::api::Readiness;
+use crate::apply::{Applier, ApplierOptions, Lines, Recovered, recover};
+use crate::catalog::{Catalog, CatalogOptions, Outcome, handover};
+use crate::config::{CollectionSettings, Settings};
+use crate::disk::Disk;
+use crate::ingest::{
+    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
+    Submit, run_worker,
+};
+use crate::maintain::Maintainer;
+use crate::metrics::Metrics;
+use crate::operation::{Limits, Message, Operation};
+use crate::position::Seq;
+use crate::shutdown::Shutdown;
+use crate::source::Watermark;
+use crate::wal;
+
+type Stage = JoinHandle<Result<(), DaemonError>>;
+
+pub(super) struct Stages {
+    pub catalog: Arc<Catalog>,
+    pub offsets: DurableOffsets,
+    queue: Queue,
+    /// In data order, with the names their panics are reported under.
+    threads: Vec<(&'static str, Stage)>,
+    /// Dropped last: an applier without it would take no requests for checkpoints.
+    _ask_checkpoint: crossbeam_channel::Sender<()>,
+}
+
+impl Stages {
+    /// Recovers the data directory, then starts the threads, the last of the line first.
+    pub fn start(
+        settings: &Settings,
+        reject: &BTreeSet<Seq>,
+        metrics: &Metrics,
+        shutdown: &Shutdown,
+    ) -> Result<Stages, StartError> {
+        let storage = &settings.storage;
+        let Recovered { catalog, wal, recovery, replayed_bytes } = recover(
+            &Disk::new(),
+            &storage.dir,
+            storage.catalog_options(),
+            wal::Options { file_bytes: storage.log_file_bytes, ..Default::default() },
+            reject,
+            metrics,
+        )?;
+        report(&catalog, &recovery);
+        let (requests, work) = handover();
+        let maintainer = Maintainer::new(
+            catalog.clone(),
+            work,
+            wal.trimmer(),
+            wal.log_id(),
+            metrics,
+            shutdown.clone(),
+        );
+        let (frames, frames_out) = crossbeam_channel::bounded(settings.ingest.applier_frames_max);
+        let (ask_checkpoint, asked) = crossbeam_channel::bounded(1);
+        let applier = Applier::new(
+            catalog.clone(),
+            storage.applier_options(),
+            reject.clone(),
+            replayed_bytes,
+            Lines {
+                frames: frames_out,
+                asked,
+                checkpoints: requests,
+                applied: watch::channel(Seq::default()).0,
+            },
+            metrics,
+            shutdown.clone(),
+        );
+        let (queue, ends) = Queue::new(&settings.ingest, metrics);
+        let work = ends.work.clone();
+        let offsets = DurableOffsets::default();
+        let appender = Appender::new(
+            ends,
+            AppenderEnds {
+                wal,
+                duplicates: Duplicates::new(positions(settings, &catalog)),
+                applier: frames,
+                offsets: offsets.clone(),
+                frame_bytes_max: settings.ingest.frame_bytes_max,
+                metrics: metrics.clone(),
+            },
+        );
+        let decoder = decoder(settings, &catalog, metrics);
+        let mut threads = Vec::new();
+        for _ in 0..decode_threads(settings) {
+            let (decoder, work) = (decoder.clone(), work.clone());
+            threads.push(spawn("decode", shutdown, move || {
+                run_worker(&decoder, &work);
+                Ok(())
+            })?);
+        }
+        threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
+        threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
+        threads.push(spawn("maintain", shutdown, move || Ok(maintainer.run()?))?);
+        Ok(Stages { catalog, offsets, queue, threads, _ask_checkpoint: ask_checkpoint })
+    }
+
+    pub fn submit(&self) -> Submit {
+        self.queue.submit()
+    }
+
+    /// The door of the source at this place in the configuration.
+    pub fn intake(&self, source: usize, watermark: Watermark) -> Intake {
+        self.queue.intake(source, watermark)
+    }
+
+    /// Creates, through the log, the configured collections that were never created before.
+    pub fn create_collections(
+        &self,
+        collections: &BTreeMap<String, CollectionSettings>,
+    ) -> Result<(), StartError> {
+        for (name, settings) in collections {
+            let invalid = |detail| StartError::Collection { name: name.clone(), detail };
+            let schema = settings.schema().map_err(invalid)?;
+            if self.catalog.collection(name).is_some() {
+                continue;
+            }
+            let message = Message {
+                collection: name.clone(),
+                operations: vec![Operation::CreateCollection { schema, from_config: true }],
+                original: None,
+                waits: true,
+            };
+            let written =
+                self.submit().write(message).map_err(|error| invalid(error.to_string()))?;
+            // Sources start after this, so their messages find the collection.
+            match written.1.map(tokio::sync::oneshot::Receiver::blocking_recv) {
+                Some(Ok(Outcome::Refused(refusal))) => return Err(invalid(refusal.detail)),
+                Some(Ok(_)) | None => info!(collection = name, "created from the configuration"),
+                Some(Err(_)) => return Err(invalid("the applier has ended: see the log".into())),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn add_readiness(&self, readiness: &Readiness) {
+        let catalog = self.catalog.clone();
+        readiness.add(move || {
+            catalog.dead_letters_full().then(|| {
+                "so many dead letters are kept that intake has stopped: look at /dead-letters"
+                    .into()
+            })
+        });
+    }
+
+    /// Ends when everything that came in is durable, applied and checkpointed.
+    pub fn join(self) -> Result<(), DaemonError> {
+        // The last entrance: the workers and the appender end when the queue is empty.
+        drop(self.queue);
+        let mut result = Ok(());
+        for (name, thread) in self.threads {
+            result = result.and(thread.join().unwrap_or(Err(DaemonError::Panicked(name))));
+        }
+        result
+    }
+}
+
+/// A stage that fails or panics asks everyone to stop.
+fn spawn(
+    name: &'static str,
+    shutdown: &Shutdown,
+    run: impl FnOnce() -> Result<(), DaemonError> + Send + 'static,
+) -> std::io::Result<(&'static str, Stage)> {
+    struct AskWhenDropped(Option<Shutdown>);
+    impl Drop for AskWhenDropped {
+        fn drop(&mut self) {
+            if let Some(shutdown) = &self.0 {
+                shutdown.ask();
+            }
+        }
+    }
+    let ask = AskWhenDropped(Some(shutdown.clone()));
+    let run = move || {
+        // Whole, so that it is dropped here and not with its last use.
+        let mut ask = ask;
+        let result = run();
+        if result.is_ok() {
+            ask.0 = None;
+        }
+        result
+    };
+    Ok((name, Builder::new().name(name.into()).spawn(run)?))
+}
+
+fn report(catalog: &Catalog, recovery: &wal::Recovery) {
+    if let Some(torn) = &recovery.torn {
+        tracing::warn!(
+            file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes,
+            kept_at = %torn.kept_at.display(),
+            "the log ended in a write that was interrupted and never acknowledged: it was cut",
+        );
+    }
+    info!(
+        replayed_records = recovery.records, seq = %recovery.last,
+        collections = catalog.collections().len(), "recovered",
+    );
+}
+
+fn positions(settings: &Settings, catalog: &Catalog) -> Vec<crate::position::Position> {
+    settings.source.iter().flat_map(|source| catalog.positions(&source.name)).collect()
+}
+
+fn decoder(settings: &Settings, catalog: &Arc<Catalog>, metrics: &Metrics) -> Decoder {
+    let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
+    let sources = settings.source.iter().map(|source| SourceDecoding {
+        collection: source.collection.clone(),
+        limits: limits.clone(),
+    });
+    let catalog = catalog.clone();
+    Decoder {
+        sources: Arc::new(sources.collect()),
+        check: Arc::new(move |message| catalog.check(message)),
+        metrics: metrics.clone(),
+    }
+}
+
+fn decode_threads(settings: &Settings) -> usize {
+    match settings.ingest.decode_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+impl crate::config::StorageSettings {
+    pub(super) fn collection_options(&self) -> crate::collection::CollectionOptions {
+        crate::collection::CollectionOptions {
+            graph_rows_min: self.graph_rows_min,
+            segment_rows_max: self.segment_rows_max,
+            dead_share_max: self.dead_share_max,
+        }
+    }
+
+    fn catalog_options(&self) -> CatalogOptions {
+        CatalogOptions {
+            collection: self.collection_options(),
+            dead_letters_max: self.dead_letters_max,
+            dead_letter_bytes_max: self.dead_letter_bytes_max,
+        }
+    }
+
+    fn applier_options(&self) -> ApplierOptions {
+        ApplierOptions {
+            checkpoint_wal_bytes: self.checkpoint_wal_bytes,
+            head_bytes_max: self.head_bytes_max,
+        }
+    }
+}
+
+/// Returns when SIGTERM or SIGINT came, or when anyone asked for shutdown; it is asked then.
+pub(super) fn wait_until_asked(shutdown: &Shutdown) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM"),
+            _ = interrupt.recv() => info!("SIGINT"),
+            () = shutdown.asked() => {}
+        }
+        shutdown.ask();
+        Ok(())
+    })
+}

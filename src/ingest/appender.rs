@@ -1,0 +1,264 @@
+//! The one thread that appends: what is waiting becomes one frame, one fsync, and then the
+//! acknowledgements of everything in it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use crossbeam_channel::{Sender, TryRecvError};
+use tokio::sync::oneshot;
+
+use super::decode::Decoded;
+use super::duplicates::{Duplicates, Verdict};
+use super::queue::{Entry, PendingBatch, QueueEnds, Write};
+use crate::catalog::{self, Durable, Outcome};
+use crate::metrics::{Metrics, stream_labels};
+use crate::operation::{Body, encode};
+use crate::position::{Mark, Offset, Position, Seq, Stream, UnixMillis};
+use crate::source::Watermark;
+use crate::wal::{AppendError, Appended, Draft, Wal};
+
+/// What the appender writes to and tells.
+pub struct AppenderEnds {
+    pub wal: Wal,
+    /// From the positions the log stands at after recovery.
+    pub duplicates: Duplicates,
+    /// Durable records in frames, to the applier. Bounded: a slow applier stops the appender,
+    /// which fills the queue, which pauses the sources.
+    pub applier: Sender<catalog::Frame>,
+    pub offsets: DurableOffsets,
+    pub frame_bytes_max: usize,
+    pub metrics: Metrics,
+}
+
+/// How far each partition is in the log and fsynced, since the process started. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct DurableOffsets(Arc<RwLock<HashMap<Arc<Stream>, Offset>>>);
+
+impl DurableOffsets {
+    /// `None` for a queue, and for a partition of which nothing was appended yet.
+    pub fn get(&self, stream: &Stream) -> Option<Offset> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(stream).copied()
+    }
+
+    fn set(&self, stream: &Arc<Stream>, next: Offset) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(stream.clone(), next);
+    }
+}
+
+/// Takes the queue's entries in order, frame by frame.
+pub struct Appender {
+    queue: QueueEnds,
+    ends: AppenderEnds,
+    frame: Frame,
+    /// Taken from the queue and not yet decoded when the last frame was closed.
+    waiting: Option<PendingBatch>,
+}
+
+/// A frame being filled, and what to tell once it is durable.
+#[derive(Default)]
+struct Frame {
+    drafts: Vec<Draft>,
+    records: Vec<Unnumbered>,
+    bytes: usize,
+    watermarks: Vec<(Watermark, u64)>,
+    held_bytes: usize,
+}
+
+/// A record whose seq comes with the append.
+struct Unnumbered {
+    time: UnixMillis,
+    position: Option<Position>,
+    body: Body,
+    durable: Option<oneshot::Sender<Seq>>,
+    reply: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Appender {
+    pub fn new(queue: QueueEnds, ends: AppenderEnds) -> Self {
+        Appender { queue, ends, frame: Frame::default(), waiting: None }
+    }
+
+    /// Runs until every entrance of the queue is dropped and all that came in is durable. An
+    /// error means the log can take nothing more: end the process.
+    pub fn run(mut self) -> Result<(), AppendError> {
+        while self.fill() {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something to append, then takes what else is ready. `false` at the end.
+    fn fill(&mut self) -> bool {
+        while self.frame.is_empty() {
+            let entry = match self.waiting.take() {
+                Some(batch) => Entry::Batch(batch),
+                None => match self.queue.entries.recv() {
+                    Ok(entry) => entry,
+                    Err(_) => return false,
+                },
+            };
+            match entry {
+                Entry::Batch(batch) => match batch.decoded.recv() {
+                    Ok(decoded) => self.take_batch(batch, decoded),
+                    // Its worker is gone: the process is ending without it.
+                    Err(_) => return false,
+                },
+                Entry::Write(write) => self.take_write(write),
+            }
+        }
+        while self.frame.bytes < self.ends.frame_bytes_max && self.take_ready() {}
+        true
+    }
+
+    /// Takes the entry in front if it is decoded.
+    fn take_ready(&mut self) -> bool {
+        let entry = match self.waiting.take() {
+            Some(batch) => Entry::Batch(batch),
+            None => match self.queue.entries.try_recv() {
+                Ok(entry) => entry,
+                Err(_) => return false,
+            },
+        };
+        match entry {
+            Entry::Write(write) => self.take_write(write),
+            Entry::Batch(batch) => match batch.decoded.try_recv() {
+                Ok(decoded) => self.take_batch(batch, decoded),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
+                    self.waiting = Some(batch);
+                    return false;
+                }
+            },
+        }
+        true
+    }
+
+    fn take_batch(&mut self, batch: PendingBatch, decoded: Vec<Decoded>) {
+        for item in decoded {
+            self.take_item(item);
+        }
+        self.frame.watermarks.push((batch.watermark, batch.number));
+        self.frame.held_bytes += batch.bytes;
+    }
+
+    fn take_item(&mut self, item: Decoded) {
+        let duplicates = &mut self.ends.duplicates;
+        let verdict = match &item.body {
+            Body::Moved => duplicates.judge_move(&item.position),
+            Body::Start { .. } => duplicates.judge_start(&item.position),
+            _ => duplicates.judge(&item.position, item.redelivered),
+        };
+        let (body, encoded) = match verdict {
+            Verdict::Passed => return,
+            Verdict::New => (item.body, item.body_encoded),
+            Verdict::Duplicate => {
+                self.ends.metrics.duplicate(&item.position);
+                (Body::Duplicate, encode(&Body::Duplicate))
+            }
+        };
+        let record = Unnumbered {
+            time: item.time,
+            position: Some(item.position),
+            body,
+            durable: None,
+            reply: None,
+        };
+        self.frame.push(record, Some(item.position_encoded), encoded);
+    }
+
+    fn take_write(&mut self, write: Write) {
+        let record = Unnumbered {
+            time: write.time,
+            position: None,
+            body: write.body,
+            durable: Some(write.durable),
+            reply: write.applied,
+        };
+        self.frame.push(record, None, write.encoded);
+    }
+
+    fn write(&mut self) -> Result<(), AppendError> {
+        let mut frame = std::mem::take(&mut self.frame);
+        let records = std::mem::take(&mut frame.records);
+        if !frame.drafts.is_empty() {
+            let appended = self.ends.wal.append(&frame.drafts)?;
+            self.count(&appended, frame.drafts.len());
+            self.show_offsets(&records);
+            frame.acknowledge();
+            let seqs = appended.first.0..=appended.last.0;
+            let durable =
+                records.into_iter().zip(seqs).map(|(record, seq)| record.durable(Seq(seq)));
+            // The applier outlives the appender; if it is gone it has said why and the process
+            // is ending. What is durable is applied at the next start.
+            let frame = catalog::Frame { records: durable.collect(), bytes: appended.bytes };
+            let _ = self.ends.applier.send(frame);
+        }
+        frame.acknowledge();
+        self.queue.held.give_back(frame.held_bytes);
+        frame.drafts.clear();
+        self.frame.drafts = frame.drafts;
+        Ok(())
+    }
+
+    /// Sets the durable offset of each partition in the frame, once.
+    fn show_offsets(&self, records: &[Unnumbered]) {
+        let mut shown: Vec<&Arc<Stream>> = Vec::new();
+        for position in records.iter().rev().filter_map(|record| record.position.as_ref()) {
+            let Mark::Next(next) = position.mark else { continue };
+            if !shown.iter().any(|stream| Arc::ptr_eq(stream, &position.stream)) {
+                let labels = stream_labels(&position.stream);
+                let gauge = &self.ends.metrics.source.durable_offset;
+                gauge.with_label_values(&labels.each()).set(next.0 as i64);
+                self.ends.offsets.set(&position.stream, next);
+                shown.push(&position.stream);
+            }
+        }
+    }
+
+    fn count(&self, appended: &Appended, records: usize) {
+        let wal = &self.ends.metrics.wal;
+        wal.appended_bytes.inc_by(appended.bytes);
+        wal.appended_records.inc_by(records as u64);
+        wal.frame_bytes.observe(appended.bytes as f64);
+        wal.fsync_seconds.observe(appended.fsync.as_secs_f64());
+        wal.durable_seq.set(appended.last.0 as i64);
+    }
+}
+
+impl Frame {
+    /// Nothing to write and nothing to tell.
+    fn is_empty(&self) -> bool {
+        self.drafts.is_empty() && self.watermarks.is_empty()
+    }
+
+    /// Lets the sources commit or ack what is durable now.
+    fn acknowledge(&mut self) {
+        for (watermark, number) in self.watermarks.drain(..) {
+            watermark.raise(number);
+        }
+    }
+
+    fn push(&mut self, record: Unnumbered, position: Option<Bytes>, body: Bytes) {
+        let draft = Draft { time: record.time, position, body };
+        self.bytes += draft.frame_bytes();
+        self.drafts.push(draft);
+        self.records.push(record);
+    }
+}
+
+impl Unnumbered {
+    /// Tells who waits for durability, and goes on to the applier.
+    fn durable(self, seq: Seq) -> Durable {
+        if let Some(durable) = self.durable {
+            // A caller that has gone away stops nothing.
+            let _ = durable.send(seq);
+        }
+        Durable {
+            seq,
+            time: self.time,
+            position: self.position,
+            body: self.body,
+            reply: self.reply,
+        }
+    }
+}

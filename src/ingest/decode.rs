@@ -1,0 +1,147 @@
+//! From what a broker delivered to what the log records.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+
+use super::queue::Work;
+use crate::metrics::{Metrics, stream_labels};
+use crate::operation::{
+    Body, Limits, Message, Original, Reason, Refusal, Rejection, decode_message, encode,
+};
+use crate::position::{Position, Stream, UnixMillis};
+use crate::source::{Delivery, Item, What};
+
+/// A record in the making: encoded, and beside it what the applier needs.
+#[derive(Debug)]
+pub struct Decoded {
+    pub time: UnixMillis,
+    pub position: Position,
+    pub position_encoded: Bytes,
+    pub body: Body,
+    pub body_encoded: Bytes,
+    /// The connection a redelivery came on.
+    pub redelivered: Option<u64>,
+}
+
+/// Whether a message looks as if it could be applied now. It decides nothing but whether the
+/// record keeps the original bytes for a dead letter.
+pub type DoubtCheck = Arc<dyn Fn(&Message) -> Result<(), Refusal> + Send + Sync>;
+
+/// How one source's messages are read.
+#[derive(Clone, Debug)]
+pub struct SourceDecoding {
+    /// For messages that name no collection.
+    pub collection: Option<String>,
+    pub limits: Limits,
+}
+
+/// Decodes for every source; shared by the workers.
+#[derive(Clone)]
+pub struct Decoder {
+    pub sources: Arc<Vec<SourceDecoding>>,
+    pub check: DoubtCheck,
+    pub metrics: Metrics,
+}
+
+/// A worker's life: until the queue has no entrance left and is empty.
+pub fn run_worker(decoder: &Decoder, work: &Receiver<Work>) {
+    for Work { source, batch, decoded } in work {
+        let items = decoder.decode_batch(source, batch.items);
+        // The appender drops its end only when the process is ending.
+        let _ = decoded.send(items);
+    }
+}
+
+impl Decoder {
+    fn decode_batch(&self, source: usize, items: Vec<Item>) -> Vec<Decoded> {
+        let mut counts = RunCounts { metrics: &self.metrics, stream: None, count: 0 };
+        let decoded = items
+            .into_iter()
+            .map(|item| {
+                let decoded = self.decode(source, item);
+                if matches!(decoded.body, Body::Message(_)) {
+                    counts.count(&decoded.position.stream);
+                }
+                decoded
+            })
+            .collect();
+        counts.flush();
+        decoded
+    }
+
+    fn decode(&self, source: usize, item: Item) -> Decoded {
+        let (time, redelivered, body) = match item.what {
+            What::Message(delivery) => {
+                (delivery.time, delivery.redelivered, self.decode_delivery(source, delivery))
+            }
+            What::Moved => (UnixMillis::now(), None, Body::Moved),
+            What::Start { forget_others } => {
+                (UnixMillis::now(), None, Body::Start { forget_others })
+            }
+        };
+        Decoded {
+            time,
+            position_encoded: item.position.encode(),
+            position: item.position,
+            body_encoded: encode(&body),
+            body,
+            redelivered,
+        }
+    }
+
+    fn decode_delivery(&self, source: usize, delivery: Delivery) -> Body {
+        match self.message(source, &delivery) {
+            Ok(mut message) => {
+                if (self.check)(&message).is_err() {
+                    message.original = Some(original(delivery));
+                }
+                Body::Message(message)
+            }
+            Err(refusal) => Body::Rejected(Rejection { refusal, original: original(delivery) }),
+        }
+    }
+
+    fn message(&self, source: usize, delivery: &Delivery) -> Result<Message, Refusal> {
+        let Some(value) = &delivery.value else {
+            let detail = "the message has no value: give a JSON message as value";
+            return Err(Refusal::new(Reason::MissingValue, detail));
+        };
+        let decoding = &self.sources[source];
+        decode_message(value, decoding.collection.as_deref(), &decoding.limits)
+    }
+}
+
+fn original(delivery: Delivery) -> Original {
+    Original {
+        key: delivery.key,
+        value: delivery.value.unwrap_or_default(),
+        headers: delivery.headers,
+    }
+}
+
+/// Counts decoded messages per stream, looking a label up once per run of one stream.
+struct RunCounts<'a> {
+    metrics: &'a Metrics,
+    stream: Option<Arc<Stream>>,
+    count: u64,
+}
+
+impl RunCounts<'_> {
+    fn count(&mut self, stream: &Arc<Stream>) {
+        if !self.stream.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream)) {
+            self.flush();
+            self.stream = Some(stream.clone());
+        }
+        self.count += 1;
+    }
+
+    fn flush(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            let labels = stream_labels(&stream);
+            self.metrics.source.decoded.with_label_values(&labels.each()).inc_by(self.count);
+        }
+        self.count = 0;
+    }
+}

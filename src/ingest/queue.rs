@@ -1,0 +1,208 @@
+//! The queue between sources and the appender: ordered, bounded by count and bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+use tokio::sync::oneshot;
+
+use super::IngestSettings;
+use super::decode::Decoded;
+use crate::metrics::Metrics;
+use crate::operation::{Body, Message, encode};
+use crate::position::{Seq, UnixMillis};
+use crate::source::{Batch, Outlet, Watermark};
+
+/// What the appender takes, in order.
+pub(super) enum Entry {
+    /// A batch that a worker is decoding, or has decoded.
+    Batch(PendingBatch),
+    Write(Write),
+}
+
+pub(super) struct PendingBatch {
+    pub number: u64,
+    pub bytes: usize,
+    pub watermark: Watermark,
+    /// One value, once the batch is decoded.
+    pub decoded: Receiver<Vec<Decoded>>,
+}
+
+/// An HTTP write: decoded by its handler.
+pub(super) struct Write {
+    pub time: UnixMillis,
+    pub body: Body,
+    pub encoded: Bytes,
+    /// Told the seq once it is durable.
+    pub durable: oneshot::Sender<Seq>,
+    /// Told the outcome once it is applied.
+    pub applied: Option<oneshot::Sender<crate::catalog::Outcome>>,
+}
+
+/// A batch for a worker.
+pub struct Work {
+    pub(super) source: usize,
+    pub(super) batch: Batch,
+    pub(super) decoded: Sender<Vec<Decoded>>,
+}
+
+/// The entrance, shared by every source and by the HTTP door.
+#[derive(Clone)]
+pub struct Queue {
+    entries: Sender<Entry>,
+    work: Sender<Work>,
+    held: Arc<HeldBytes>,
+}
+
+/// The bytes between a source and the log.
+pub(super) struct HeldBytes {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    metrics: Metrics,
+}
+
+impl HeldBytes {
+    /// One batch is always let in, so that a batch larger than the bound can pass.
+    fn take(&self, bytes: usize) -> bool {
+        let taken = self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {
+            (held == 0 || held + bytes <= self.bytes_max).then_some(held + bytes)
+        });
+        self.show();
+        taken.is_ok()
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.show();
+    }
+
+    fn show(&self) {
+        self.metrics.wal.queue_bytes.set(self.bytes.load(Ordering::Relaxed) as i64);
+    }
+}
+
+/// The two exits: entries for the appender, work for the decoders.
+pub struct QueueEnds {
+    pub(super) entries: Receiver<Entry>,
+    pub(super) held: Arc<HeldBytes>,
+    pub work: Receiver<Work>,
+}
+
+impl Queue {
+    pub fn new(settings: &IngestSettings, metrics: &Metrics) -> (Queue, QueueEnds) {
+        let (entries, entries_out) = bounded(settings.queue_batches_max);
+        // As many as there are entries: a batch is offered to both or to neither.
+        let (work, work_out) = unbounded();
+        let held = Arc::new(HeldBytes {
+            bytes: AtomicUsize::new(0),
+            bytes_max: settings.queue_bytes_max,
+            metrics: metrics.clone(),
+        });
+        let ends = QueueEnds { entries: entries_out, held: held.clone(), work: work_out };
+        (Queue { entries, work, held }, ends)
+    }
+
+    /// The door of the source with this number in the decoders' list.
+    pub fn intake(&self, source: usize, watermark: Watermark) -> Intake {
+        Intake { queue: self.clone(), source, watermark }
+    }
+
+    pub fn submit(&self) -> Submit {
+        Submit { queue: self.clone() }
+    }
+}
+
+/// Where one source puts its batches.
+pub struct Intake {
+    queue: Queue,
+    source: usize,
+    watermark: Watermark,
+}
+
+impl Outlet for Intake {
+    fn offer(&self, batch: Batch) -> Result<(), Batch> {
+        let bytes = batch_bytes(&batch);
+        if !self.queue.held.take(bytes) {
+            return Err(batch);
+        }
+        let (decoded, decoded_out) = bounded(1);
+        let entry = PendingBatch {
+            number: batch.number,
+            bytes,
+            watermark: self.watermark.clone(),
+            decoded: decoded_out,
+        };
+        if self.queue.entries.try_send(Entry::Batch(entry)).is_err() {
+            self.queue.held.give_back(bytes);
+            return Err(batch);
+        }
+        // The workers live as long as the queue has entrances. If they are gone the process is
+        // ending, and the appender finds the cell closed and stops before this batch.
+        let _ = self.queue.work.send(Work { source: self.source, batch, decoded });
+        Ok(())
+    }
+}
+
+fn batch_bytes(batch: &Batch) -> usize {
+    use crate::source::What;
+    // Beside its bytes, what an item costs in memory.
+    const ITEM_BYTES: usize = 128;
+    batch
+        .items
+        .iter()
+        .map(|item| match &item.what {
+            What::Message(delivery) => {
+                delivery.value.as_ref().map_or(0, Bytes::len)
+                    + delivery.key.as_ref().map_or(0, Bytes::len)
+                    + ITEM_BYTES
+            }
+            What::Moved | What::Start { .. } => ITEM_BYTES,
+        })
+        .sum()
+}
+
+/// The HTTP door's entrance.
+#[derive(Clone)]
+pub struct Submit {
+    queue: Queue,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SubmitError {
+    #[error("the log is behind and its queue is full: try again later")]
+    Full,
+    #[error("the daemon is shutting down")]
+    Closed,
+}
+
+impl Submit {
+    /// Queues a message. The first receiver is told the seq when it is durable; the second, if
+    /// the message says that its writer waits, the outcome when it is applied. A receiver that
+    /// is dropped stops nothing.
+    #[allow(clippy::type_complexity)]
+    pub fn write(
+        &self,
+        message: Message,
+    ) -> Result<
+        (oneshot::Receiver<Seq>, Option<oneshot::Receiver<crate::catalog::Outcome>>),
+        SubmitError,
+    > {
+        let wait = message.waits;
+        let body = Body::Message(message);
+        let (durable, durable_out) = oneshot::channel();
+        let (applied, applied_out) = if wait {
+            let (sender, receiver) = oneshot::channel();
+            (Some(sender), Some(receiver))
+        } else {
+            (None, None)
+        };
+        let encoded = encode(&body);
+        let write = Write { time: UnixMillis::now(), body, encoded, durable, applied };
+        match self.queue.entries.try_send(Entry::Write(write)) {
+            Ok(()) => Ok((durable_out, applied_out)),
+            Err(TrySendError::Full(_)) => Err(SubmitError::Full),
+            Err(TrySendError::Disconnected(_)) => Err(SubmitError::Closed),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A delivery of RabbitMQ as an item.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::types::AMQPValue;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::position::{Fingerprint, Mark, Position, Stream, UnixMillis};
+use crate::source::{Delivery, Item, What};
+
+pub fn item(stream: &Arc<Stream>, connection: u64, delivery: lapin::message::Delivery) -> Item {
+    let properties = &delivery.properties;
+    let message_id = properties.message_id().as_ref().map(|id| id.to_string());
+    let fingerprint = Fingerprint { body: xxh3_128(&delivery.data), message_id };
+    // AMQP counts whole seconds.
+    let time = properties.timestamp().as_ref().and_then(|seconds| seconds.checked_mul(1000));
+    let what = What::Message(Delivery {
+        time: time.map_or_else(UnixMillis::now, UnixMillis),
+        key: None,
+        headers: headers(properties),
+        redelivered: delivery.redelivered.then_some(connection),
+        value: Some(Bytes::from(delivery.data)),
+    });
+    Item {
+        position: Position { stream: Arc::clone(stream), mark: Mark::Fingerprint(fingerprint) },
+        what,
+    }
+}
+
+/// Properties first, then headers that are text or numbers. Tables and lists (such as
+/// `x-death`) are the broker's own notes and are left out.
+fn headers(properties: &BasicProperties) -> Vec<(String, Bytes)> {
+    let named = [
+        ("content-type", properties.content_type()),
+        ("content-encoding", properties.content_encoding()),
+        ("type", properties.kind()),
+        ("message-id", properties.message_id()),
+    ];
+    let named = named.into_iter().filter_map(|(name, value)| {
+        value.as_ref().map(|value| (name.to_owned(), Bytes::from(value.to_string())))
+    });
+    let table = properties.headers().iter().flat_map(|table| table.inner());
+    let table = table.filter_map(|(name, value)| Some((name.to_string(), text(value)?)));
+    named.chain(table).collect()
+}
+
+fn text(value: &AMQPValue) -> Option<Bytes> {
+    let text = match value {
+        AMQPValue::LongString(text) => return Some(Bytes::copy_from_slice(text.as_bytes())),
+        AMQPValue::ByteArray(bytes) => return Some(Bytes::copy_from_slice(bytes.as_slice())),
+        AMQPValue::ShortString(text) => text.to_string(),
+        AMQPValue::Boolean(value) => value.to_string(),
+        AMQPValue::ShortShortInt(value) => value.to_string(),
+        AMQPValue::ShortShortUInt(value) => value.to_string(),
+        AMQPValue::ShortInt(value) => value.to_string(),
+        AMQPValue::ShortUInt(value) => value.to_string(),
+        AMQPValue::LongInt(value) => value.to_string(),
+        AMQPValue::LongUInt(value) => value.to_string(),
+        AMQPValue::LongLongInt(value) => value.to_string(),
+        AMQPValue::Timestamp(value) => value.to_string(),
+        AMQPValue::Float(value) => value.to_string(),
+        AMQPValue::Double(value) => value.to_string(),
+        AMQPValue::DecimalValue(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::FieldTable(_)
+        | AMQPValue::Void => return None,
+    };
+    Some(text.into())
+}

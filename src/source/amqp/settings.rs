@@ -1,0 +1,210 @@
+//! How an AMQP source is configured.
+
+use std::fmt;
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use serde::{Deserialize, Serialize};
+
+/// Quorum queues allow no more.
+const QUORUM_PREFETCH_MAX: u16 = 2000;
+
+/// One RabbitMQ queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AmqpSettings {
+    /// `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS. The default virtual
+    /// host is `%2f`.
+    pub url: Url,
+    /// Addresses of the cluster's nodes, `host` or `host:port`, tried in turn with the
+    /// credentials and the virtual host of `url`. Default: the host of `url` alone.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The queue to read. Deliveries that come again are recognised exactly as long as this
+    /// source is the queue's only active consumer.
+    pub queue: String,
+    /// The most messages the broker delivers ahead of our acks; also how many records are
+    /// remembered for recognising redeliveries. At most 2000 for a quorum queue. Default: 1000.
+    #[serde(default = "default_prefetch")]
+    pub prefetch: u16,
+    /// `passive`: the queue must exist. `durable`: a durable classic queue is declared.
+    /// `quorum`: a quorum queue is declared. Default: `passive`.
+    #[serde(default)]
+    pub declare: Declare,
+    /// The most messages in a batch. Default: 512.
+    #[serde(default = "default_batch_messages_max")]
+    pub batch_messages_max: usize,
+    /// The most bytes of bodies in a batch; one larger message is a batch of its own.
+    /// Default: 1048576.
+    #[serde(default = "default_batch_bytes_max")]
+    pub batch_bytes_max: usize,
+    /// The longest wait between two attempts to connect; the first is a hundredth of it, each
+    /// further one twice the last, with some chance mixed in. Default: `30s`.
+    #[serde(default = "default_reconnect_max", with = "humantime_serde")]
+    pub reconnect_max: Duration,
+}
+
+fn default_prefetch() -> u16 {
+    1000
+}
+
+fn default_batch_messages_max() -> usize {
+    512
+}
+
+fn default_batch_bytes_max() -> usize {
+    1 << 20
+}
+
+fn default_reconnect_max() -> Duration {
+    Duration::from_secs(30)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Declare {
+    #[default]
+    Passive,
+    Durable,
+    Quorum,
+}
+
+/// It holds a password, so it is not printed; who prints what serialises it masks that.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Url(pub String);
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(url)")
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAmqpSettings {
+    #[error("`url` is not an AMQP address such as `amqp://user:password@host:5672/%2f`: {0}")]
+    Url(String),
+    #[error("`hosts` names {0:?}: it must be `host` or `host:port`")]
+    Host(String),
+    #[error("`queue` is empty or longer than 255 bytes")]
+    Queue,
+    #[error("`{0}` is zero: it must be at least 1")]
+    Zero(&'static str),
+    #[error("`prefetch` is {0}: a quorum queue allows {QUORUM_PREFETCH_MAX} at most")]
+    Prefetch(u16),
+}
+
+impl AmqpSettings {
+    /// With every optional field at its default.
+    pub fn new(url: &str, queue: &str) -> Self {
+        AmqpSettings {
+            url: Url(url.into()),
+            hosts: Vec::new(),
+            queue: queue.into(),
+            prefetch: default_prefetch(),
+            declare: Declare::default(),
+            batch_messages_max: default_batch_messages_max(),
+            batch_bytes_max: default_batch_bytes_max(),
+            reconnect_max: default_reconnect_max(),
+        }
+    }
+
+    /// Everything that can be judged without a broker.
+    pub fn validate(&self) -> Result<(), InvalidAmqpSettings> {
+        use InvalidAmqpSettings::{Prefetch, Queue, Zero};
+        self.addresses()?;
+        if self.queue.is_empty() || self.queue.len() > 255 {
+            return Err(Queue);
+        }
+        let zeros = [
+            ("prefetch", self.prefetch == 0),
+            ("batch_messages_max", self.batch_messages_max == 0),
+            ("batch_bytes_max", self.batch_bytes_max == 0),
+            ("reconnect_max", self.reconnect_max.is_zero()),
+        ];
+        if let Some((name, _)) = zeros.iter().find(|(_, zero)| *zero) {
+            return Err(Zero(name));
+        }
+        if self.declare == Declare::Quorum && self.prefetch > QUORUM_PREFETCH_MAX {
+            return Err(Prefetch(self.prefetch));
+        }
+        Ok(())
+    }
+
+    /// One per node, never empty.
+    pub(super) fn addresses(&self) -> Result<Vec<AMQPUri>, InvalidAmqpSettings> {
+        // The parser's error may quote the address, password and all.
+        let url: AMQPUri = self.url.0.parse().map_err(|error: String| {
+            InvalidAmqpSettings::Url(error.replace(&self.url.0, "(url)"))
+        })?;
+        if self.hosts.is_empty() {
+            return Ok(vec![url]);
+        }
+        let node = |host: &String| {
+            let wrong = || InvalidAmqpSettings::Host(host.clone());
+            let mut node = url.clone();
+            let (name, port) = match host.rsplit_once(':') {
+                Some((name, port)) => (name, port.parse().map_err(|_| wrong())?),
+                None => (host.as_str(), url.authority.port),
+            };
+            if name.is_empty() {
+                return Err(wrong());
+            }
+            node.authority.host = name.into();
+            node.authority.port = port;
+            Ok(node)
+        };
+        self.hosts.iter().map(node).collect()
+    }
+
+    /// Host list and virtual host, without credentials: what a position names.
+    pub(super) fn cluster(&self) -> Result<String, InvalidAmqpSettings> {
+        let addresses = self.addresses()?;
+        let nodes: Vec<String> = addresses
+            .iter()
+            .map(|node| format!("{}:{}", node.authority.host, node.authority.port))
+            .collect();
+        let vhost = addresses.first().map_or("/", |node| node.vhost.as_str());
+        Ok(format!("{}/{vhost}", nodes.join(",")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_names_hosts_and_virtual_host_but_no_credentials() {
+        let mut settings = AmqpSettings::new("amqp://me:hush@one:5673/points", "q");
+        assert_eq!(settings.cluster().unwrap(), "one:5673/points");
+        settings.hosts = vec!["two".into(), "three:9".into()];
+        assert_eq!(settings.cluster().unwrap(), "two:5673,three:9/points");
+        assert!(!format!("{settings:?}").contains("hush"));
+        settings.validate().unwrap();
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_by_name() {
+        let with = |change: fn(&mut AmqpSettings)| {
+            let mut settings = AmqpSettings::new("amqp://one", "q");
+            change(&mut settings);
+            settings.validate().map_err(|error| error.to_string())
+        };
+        assert_eq!(with(|_| {}), Ok(()));
+        let refused = |change, name: &str| {
+            let error = with(change).unwrap_err();
+            assert!(error.contains(name), "{error}");
+        };
+        refused(|settings| settings.url = Url("http://one".into()), "url");
+        refused(|settings| settings.hosts = vec!["two:port".into()], "two:port");
+        refused(|settings| settings.queue.clear(), "queue");
+        refused(|settings| settings.prefetch = 0, "prefetch");
+        refused(
+            |settings| {
+                settings.declare = Declare::Quorum;
+                settings.prefetch = 2001;
+            },
+            "2001",
+        );
+    }
+}
