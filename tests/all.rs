@@ -1,6 +1,11 @@
 //! One test binary: it links FAISS and librdkafka once instead of twenty times.
 
 mod brokers;
+mod durable;
+mod harness;
+mod pipeline;
+mod poison;
 mod produce;
+mod recall;
 mod sources;
 mod tidy;

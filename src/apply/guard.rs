@@ -80,3 +80,24 @@ fn rejected(body: Body) -> Body {
 fn by_operator() -> Refusal {
     Refusal::new(Reason::RejectedByOperator, "rejected with `pointd serve --reject-seq`")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_names_the_record_and_the_remedy() {
+        let panicked = guarded(Seq(7), || -> () { panic!("index {} out of range", 3) });
+        let error = panicked.unwrap_err().to_string();
+        assert!(error.contains("index 3 out of range"), "{error}");
+        assert!(error.contains("serve --reject-seq 7"), "{error}");
+        assert_eq!(guarded(Seq(7), || 1).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_position_is_kept_though_its_record_is_rejected() {
+        assert_eq!(rejected(Body::Moved), Body::Moved);
+        let start = Body::Start { forget_others: true };
+        assert_eq!(rejected(start.clone()), start);
+    }
+}

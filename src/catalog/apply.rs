@@ -146,7 +146,8 @@ impl Catalog {
 
     /// Its files go after the next checkpoint; who reads it now reads to the end.
     fn delete(&self, name: &str) -> Result<(), Refusal> {
-        self.held(name)?;
+        let held = self.held(name)?;
+        held.collection.forget_metrics();
         self.state_mut().collections.remove(name);
         Ok(())
     }

@@ -16,9 +16,9 @@ pub struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Makes the directory if it is absent.
+    /// Makes the directory if it is absent; its name is not durable yet.
     pub fn take(disk: &Disk, directory: &Path) -> Result<DirectoryLock, CatalogError> {
-        create_directory(disk, directory)?;
+        disk.create_dir_all(directory).map_err(CatalogError::io(directory))?;
         let file = File::open(directory).map_err(CatalogError::io(directory))?;
         match file.try_lock() {
             Ok(()) => Ok(DirectoryLock { _directory: file }),
@@ -30,19 +30,4 @@ impl DirectoryLock {
             }
         }
     }
-}
-
-fn create_directory(disk: &Disk, directory: &Path) -> Result<(), CatalogError> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create_directory(disk, parent)?;
-    }
-    disk.create_dir_all(directory).map_err(CatalogError::io(directory))?;
-    let parent = match directory.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    disk.sync_dir(parent, "the data directory's own name").map_err(CatalogError::io(parent))
 }

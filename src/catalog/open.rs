@@ -31,6 +31,7 @@ impl Catalog {
         let manifest = read_manifest(directory)?;
         if manifest.is_none() {
             refuse_leftovers(directory)?;
+            sync_own_name(disk, directory)?;
         }
         for owned in [collections_directory(directory), dead_letters_directory(directory)] {
             // What a manifest needs is missed when it is opened, file by file.
@@ -76,6 +77,20 @@ fn invalid(file: PathBuf, error: InvalidManifest) -> CatalogError {
         InvalidManifest::Damaged(what) => CatalogError::Damaged { file, what },
         InvalidManifest::Newer(found) => CatalogError::Newer { file, found, known: VERSION },
     }
+}
+
+/// Makes the data directory's own name durable, whether this start made it or one that ended
+/// too early, and the names of those it is in, which may be as new.
+fn sync_own_name(disk: &Disk, directory: &Path) -> Result<(), CatalogError> {
+    let absolute = std::path::absolute(directory).map_err(CatalogError::io(directory))?;
+    for parent in absolute.ancestors().skip(1) {
+        match disk.sync_dir(parent, "the data directory's own name") {
+            // Then it is not ours, and was there before.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            synced => synced.map_err(CatalogError::io(parent))?,
+        }
+    }
+    Ok(())
 }
 
 /// The first manifest is durable before the first record is, and a record before any of these.

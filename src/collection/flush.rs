@@ -111,10 +111,14 @@ impl Collection {
         if directories.is_empty() {
             return Ok(());
         }
-        directories.push(self.directory.clone());
-        directories.extend(self.directory.parent().map(PathBuf::from));
         for directory in directories {
-            self.disk.sync_dir(&directory, "names of segments, before a manifest has them")?;
+            self.disk.sync_dir(&directory, "a segment's name, before a manifest names it")?;
+        }
+        let own = "the name of a column's directory, before a manifest names a file in it";
+        self.disk.sync_dir(&self.directory, own)?;
+        if let Some(parent) = self.directory.parent() {
+            let own = "the name of a collection's directory, before a manifest names a file in it";
+            self.disk.sync_dir(parent, own)?;
         }
         Ok(())
     }

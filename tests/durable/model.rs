@@ -1,0 +1,191 @@
+//! The state that records make by the rules as they are written down, kept apart from the code
+//! under test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pointd::catalog::Counters;
+use pointd::operation::{Body, Message, Operation, Original, Reason, to_json};
+use pointd::point::{NamedVector, PointId};
+use pointd::position::{Fingerprint, Mark, Offset, Position, Seq, Stream, UnixMillis};
+
+use super::plan::{Planned, schema};
+
+/// A point as a reader sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeenPoint {
+    pub version: Seq,
+    pub payload: String,
+    /// By name.
+    pub vectors: BTreeMap<String, Vec<f32>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeenLetter {
+    pub seq: Seq,
+    pub time: UnixMillis,
+    pub position: Option<Position>,
+    pub reason: Reason,
+    pub original: Original,
+    pub collection: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeenStream {
+    pub next: Option<Offset>,
+    pub suffix: Vec<Fingerprint>,
+    pub time: UnixMillis,
+    pub records: u64,
+}
+
+/// Everything the durable state says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    pub applied: Seq,
+    pub collections: BTreeMap<String, BTreeMap<PointId, SeenPoint>>,
+    pub streams: BTreeMap<Stream, SeenStream>,
+    pub letters: Vec<SeenLetter>,
+    pub counters: Counters,
+}
+
+/// The states after none, one, two ... of these records.
+pub fn states(records: &[Planned]) -> Vec<Seen> {
+    let mut model = Model::default();
+    let mut states = vec![model.seen.clone()];
+    for (record, seq) in records.iter().zip(1..) {
+        model.apply(Seq(seq), record);
+        states.push(model.seen.clone());
+    }
+    states
+}
+
+#[derive(Default)]
+struct Model {
+    seen: Seen,
+    configured: BTreeSet<String>,
+}
+
+impl Model {
+    fn apply(&mut self, seq: Seq, record: &Planned) {
+        self.seen.applied = seq;
+        self.place(record);
+        let counters = &mut self.seen.counters;
+        let (reason, original, collection) = match &record.body {
+            Body::Duplicate => return counters.duplicates += 1,
+            Body::Moved => return counters.moved += 1,
+            Body::Start { .. } => return counters.starts += 1,
+            Body::Rejected(rejection) => {
+                (rejection.refusal.reason, rejection.original.clone(), None)
+            }
+            Body::Message(message) => match self.change(seq, message) {
+                Ok(()) => return self.seen.counters.operations += 1,
+                Err(_) if message.waits => return self.seen.counters.refused += 1,
+                Err(reason) => {
+                    let value = to_json(message).into();
+                    (reason, Original { value, ..Original::default() }, Some(&message.collection))
+                }
+            },
+        };
+        self.seen.counters.dead_letters += 1;
+        self.seen.letters.push(SeenLetter {
+            seq,
+            time: record.time,
+            position: record.position.clone(),
+            reason,
+            original,
+            collection: collection.cloned(),
+        });
+    }
+
+    fn place(&mut self, record: &Planned) {
+        let Some(Position { stream, mark }) = &record.position else { return };
+        let delivered = matches!(record.body, Body::Message(_) | Body::Rejected(_));
+        if let (Body::Start { forget_others }, Stream::Partition { cluster, partition, .. }) =
+            (&record.body, &**stream)
+        {
+            self.seen.streams.retain(|known, _| match known {
+                Stream::Queue { .. } => true,
+                Stream::Partition { cluster: other, .. } if other != cluster => !forget_others,
+                Stream::Partition { partition: other, .. } => {
+                    other != partition || known == &**stream
+                }
+            });
+        }
+        let place = self.seen.streams.entry((**stream).clone()).or_default();
+        place.records += 1;
+        if delivered {
+            place.time = record.time;
+        }
+        match mark {
+            Mark::Next(next) => {
+                let back = matches!(record.body, Body::Duplicate | Body::Moved);
+                let known = place.next.filter(|known| back && known > next);
+                place.next = Some(known.unwrap_or(*next));
+            }
+            Mark::Fingerprint(print) if delivered => place.suffix.push(print.clone()),
+            Mark::Fingerprint(_) => {}
+        }
+    }
+
+    fn change(&mut self, seq: Seq, message: &Message) -> Result<(), Reason> {
+        let name = &message.collection;
+        let collections = &mut self.seen.collections;
+        match &message.operations[..] {
+            [Operation::CreateCollection { from_config: true, .. }] => {
+                if self.configured.insert(name.clone()) {
+                    collections.entry(name.clone()).or_default();
+                }
+                Ok(())
+            }
+            [Operation::CreateCollection { .. }] if collections.contains_key(name) => {
+                Err(Reason::CollectionExists)
+            }
+            [Operation::CreateCollection { .. }] => {
+                collections.insert(name.clone(), BTreeMap::new());
+                Ok(())
+            }
+            [Operation::DeleteCollection] => {
+                collections.remove(name).map(|_| ()).ok_or(Reason::UnknownCollection)
+            }
+            operations => {
+                let points = collections.get_mut(name).ok_or(Reason::UnknownCollection)?;
+                let mut staged = points.clone();
+                for operation in operations {
+                    change_points(seq, operation, &mut staged)?;
+                }
+                *points = staged;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn change_points(
+    seq: Seq,
+    operation: &Operation,
+    points: &mut BTreeMap<PointId, SeenPoint>,
+) -> Result<(), Reason> {
+    match operation {
+        Operation::Upsert(upserts) => {
+            for point in upserts {
+                let wrong = |vector: &NamedVector| {
+                    schema().vectors[&vector.name].size != vector.values.len()
+                };
+                if point.vectors.iter().any(wrong) {
+                    return Err(Reason::WrongDimension);
+                }
+                let vectors = point.vectors.iter().cloned();
+                let seen = SeenPoint {
+                    version: seq,
+                    payload: String::from_utf8(point.payload.as_bytes().to_vec()).unwrap(),
+                    vectors: vectors.map(|vector| (vector.name, vector.values)).collect(),
+                };
+                points.insert(point.id, seen);
+            }
+        }
+        Operation::DeletePoints(ids) => ids.iter().for_each(|id| {
+            points.remove(id);
+        }),
+        other => panic!("not an operation on points: {other:?}"),
+    }
+    Ok(())
+}

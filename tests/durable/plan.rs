@@ -1,0 +1,216 @@
+//! A run of random records: the same seed gives the same ones.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pointd::operation::{
+    Body, Message, Operation, Original, Reason, Refusal, Rejection, UpsertPoint,
+};
+use pointd::point::{Distance, NamedVector, Payload, PointId, Schema, VectorParams};
+use pointd::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::model::{self, Seen};
+
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub time: UnixMillis,
+    pub position: Option<Position>,
+    pub body: Body,
+}
+
+pub struct Plan {
+    /// Record `seq` is at `seq - 1`.
+    pub records: Vec<Planned>,
+    /// The state after record `seq` is at `seq`.
+    pub states: Vec<Seen>,
+}
+
+impl Plan {
+    pub fn new(seed: u64, length: usize) -> Plan {
+        let mut chance = Chance(StdRng::seed_from_u64(seed), Vec::new());
+        let records: Vec<Planned> = (1..=length as u64).map(|seq| chance.record(seq)).collect();
+        let states = model::states(&records);
+        Plan { records, states }
+    }
+}
+
+pub fn schema() -> Schema {
+    let params = |size, distance| VectorParams { size, distance };
+    Schema {
+        vectors: BTreeMap::from([
+            ("text".to_owned(), params(3, Distance::Dot)),
+            ("image".to_owned(), params(2, Distance::Euclid)),
+        ]),
+    }
+}
+
+pub fn partition(cluster: &str, topic_id: Option<u128>, partition: i32) -> Arc<Stream> {
+    Arc::new(Stream::Partition {
+        source: "orders".to_owned(),
+        cluster: cluster.to_owned(),
+        topic: "points".to_owned(),
+        topic_id: topic_id.map(Uuid::from_u128),
+        partition,
+    })
+}
+
+fn queue() -> Arc<Stream> {
+    let (source, cluster, queue) = ("events".to_owned(), "host/".to_owned(), "q".to_owned());
+    Arc::new(Stream::Queue { source, cluster, queue })
+}
+
+struct Chance(StdRng, Vec<(Arc<Stream>, u64)>);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0.random_range(0..bound)
+    }
+
+    fn record(&mut self, seq: u64) -> Planned {
+        let (position, body) = match seq {
+            1 => (None, create("a", false)),
+            2 => (None, create("b", true)),
+            _ => match self.below(20) {
+                0 => self.start(),
+                1 => (Some(self.next(0)), Body::Moved),
+                2 => (Some(self.back()), Body::Duplicate),
+                3 => (Some(self.queued()), Body::Duplicate),
+                4 => (Some(self.next(1)), self.rejected(seq)),
+                5 => (None, self.collection_change()),
+                6 => (None, self.refused(seq.is_multiple_of(2))),
+                7 | 8 => (Some(self.queued()), self.points(seq)),
+                9 => (None, self.points(seq)),
+                _ => (Some(self.next(1)), self.points(seq)),
+            },
+        };
+        Planned { time: UnixMillis(1_000 + seq), position, body }
+    }
+
+    /// The next position of some partition; `message` is 0 where only the position moves.
+    fn next(&mut self, message: u64) -> Position {
+        if self.1.is_empty() {
+            self.1 = (0..3).map(|at| (partition("c1", Some(1), at), 10)).collect();
+        }
+        let (at, step) = (self.below(3) as usize, self.below(3) + message);
+        let (stream, next) = &mut self.1[at];
+        *next += step;
+        Position { stream: stream.clone(), mark: Mark::Next(Offset(*next)) }
+    }
+
+    fn back(&mut self) -> Position {
+        let position = self.next(0);
+        let Mark::Next(Offset(next)) = position.mark else { unreachable!() };
+        Position { mark: Mark::Next(Offset(next.saturating_sub(self.below(4)))), ..position }
+    }
+
+    fn queued(&mut self) -> Position {
+        let body = u128::from(self.below(6)) << 100 | 7;
+        let message_id = (self.below(2) == 0).then(|| format!("id {}", self.below(4)));
+        Position { stream: queue(), mark: Mark::Fingerprint(Fingerprint { body, message_id }) }
+    }
+
+    /// A partition begins, begins again under another topic id, or in another cluster.
+    fn start(&mut self) -> (Option<Position>, Body) {
+        let _ = self.next(0);
+        let at = self.below(3) as i32;
+        let (cluster, forget_others) = match self.below(4) {
+            0 => ("c2", true),
+            1 => ("c3", false),
+            _ => ("c1", false),
+        };
+        let stream = partition(cluster, Some(self.below(2).into()), at);
+        let next = self.below(30);
+        self.1[at as usize] = (stream.clone(), next);
+        let position = Position { stream, mark: Mark::Next(Offset(next)) };
+        (Some(position), Body::Start { forget_others })
+    }
+
+    fn rejected(&mut self, seq: u64) -> Body {
+        let value = if seq.is_multiple_of(2) { &b"\xff\x00 not text"[..] } else { b"{\"a\":\n" };
+        let original = Original {
+            key: Some(Bytes::from_static(b"key")),
+            value: Bytes::copy_from_slice(value),
+            headers: vec![("h".to_owned(), Bytes::from_static(b"\x80"))],
+        };
+        Body::Rejected(Rejection { refusal: Refusal::new(Reason::NotJson, "why"), original })
+    }
+
+    fn collection_change(&mut self) -> Body {
+        match self.below(5) {
+            0 => message("b", vec![Operation::DeleteCollection]),
+            1 => create("b", true),
+            2 => create("b", false),
+            3 => message("c", vec![Operation::DeleteCollection]),
+            _ => create("c", false),
+        }
+    }
+
+    fn refused(&mut self, waits: bool) -> Body {
+        let mut body = match self.below(3) {
+            0 => message("nowhere", vec![Operation::DeletePoints(vec![PointId::Number(1)])]),
+            1 => message("a", vec![self.upsert(0, vec![vector("text", &[1.0])])]),
+            _ => create("a", false),
+        };
+        if let Body::Message(message) = &mut body {
+            message.waits = waits;
+        }
+        body
+    }
+
+    fn points(&mut self, seq: u64) -> Body {
+        let collection = ["a", "a", "a", "b", "c"][self.below(5) as usize];
+        let operations = (0..=self.below(2)).map(|_| self.operation(seq)).collect();
+        message(collection, operations)
+    }
+
+    fn operation(&mut self, seq: u64) -> Operation {
+        if self.below(4) == 0 {
+            return Operation::DeletePoints((0..=self.below(2)).map(|_| self.id()).collect());
+        }
+        let text = vector("text", &[seq as f32, self.below(9) as f32, 0.1]);
+        let image = vector("image", &[self.below(9) as f32 / 3.0, -1.0]);
+        let vectors = match self.below(4) {
+            0 => vec![],
+            1 => vec![text],
+            2 => vec![image],
+            _ => vec![image, text],
+        };
+        self.upsert(seq, vectors)
+    }
+
+    fn upsert(&mut self, seq: u64, vectors: Vec<NamedVector>) -> Operation {
+        let members = json!({ "seq": seq, "city": "x".repeat(self.below(90) as usize) });
+        let payload = Payload::from_map(members.as_object().unwrap());
+        let points = (0..=self.below(2)).map(|_| UpsertPoint {
+            id: self.id(),
+            vectors: vectors.clone(),
+            payload: payload.clone(),
+        });
+        Operation::Upsert(points.collect())
+    }
+
+    fn id(&mut self) -> PointId {
+        match self.below(20) {
+            number @ 0..17 => PointId::Number(number),
+            number => PointId::Uuid(Uuid::from_u128(number.into())),
+        }
+    }
+}
+
+fn vector(name: &str, values: &[f32]) -> NamedVector {
+    NamedVector { name: name.to_owned(), values: values.to_vec() }
+}
+
+pub fn message(collection: &str, operations: Vec<Operation>) -> Body {
+    let collection = collection.to_owned();
+    Body::Message(Message { collection, operations, original: None, waits: false })
+}
+
+pub fn create(collection: &str, from_config: bool) -> Body {
+    message(collection, vec![Operation::CreateCollection { schema: schema(), from_config }])
+}
