@@ -130,7 +130,11 @@ impl Pointd {
     }
 
     fn get_status(&self, path: &str) -> Option<u16> {
-        agent().get(format!("{}{path}", self.url)).call().ok().map(|answer| answer.status().as_u16())
+        agent()
+            .get(format!("{}{path}", self.url))
+            .call()
+            .ok()
+            .map(|answer| answer.status().as_u16())
     }
 
     pub fn get(&self, path: &str) -> Value {
@@ -188,7 +192,9 @@ fn tail(log: &Path) -> String {
 }
 
 pub fn metric(text: &str, series: &str) -> Option<f64> {
-    let line = text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+    let line = text
+        .lines()
+        .find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
     line.rsplit(' ').next()?.parse().ok()
 }
 

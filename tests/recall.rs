@@ -3,9 +3,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use pointd::collection::{
-    Collection, CollectionOptions, Query, ScoredPoint, Search, Select,
-};
+use pointd::collection::{Collection, CollectionOptions, Query, ScoredPoint, Search, Select};
 use pointd::disk::Disk;
 use pointd::filter::Filter;
 use pointd::metrics::Metrics;
@@ -106,7 +104,8 @@ impl Built {
             let exact = self.search(query, filter, true);
             let given = self.search(query, filter, false);
             expected += exact.len();
-            found += exact.iter().filter(|hit| given.iter().any(|g| g.point.id == hit.point.id)).count();
+            found +=
+                exact.iter().filter(|hit| given.iter().any(|g| g.point.id == hit.point.id)).count();
         }
         assert!(expected > 0);
         found as f64 / expected as f64
@@ -123,7 +122,9 @@ impl Built {
                 ]});
                 let filter = serde_json::from_value(condition).unwrap();
                 let recall = self.recall(&filter, self.queries.len().min(25));
-                println!("recall@{LIMIT} {what}: {recall:.4} with a filter that keeps {share} % ({kind})");
+                println!(
+                    "recall@{LIMIT} {what}: {recall:.4} with a filter that keeps {share} % ({kind})"
+                );
                 assert!(recall >= RECALL_MIN, "{what}, {kind} {share} %: {recall}");
             }
         }

@@ -213,19 +213,24 @@ impl Kafka {
     }
 
     /// Publishes and waits until the broker has it.
-    pub fn publish(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = String>) {
+    pub fn publish<V: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: i32,
+        values: impl IntoIterator<Item = V>,
+    ) {
         publish(&self.producer(), topic, partition, values);
     }
 }
 
-pub fn publish(
+pub fn publish<V: AsRef<[u8]>>(
     producer: &BaseProducer,
     topic: &str,
     partition: i32,
-    values: impl IntoIterator<Item = String>,
+    values: impl IntoIterator<Item = V>,
 ) {
     for value in values {
-        let record = BaseRecord::<(), String>::to(topic).partition(partition).payload(&value);
+        let record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value.as_ref());
         producer.send(record).map_err(|(error, _)| error).unwrap();
         producer.poll(Duration::ZERO);
     }
