@@ -9,7 +9,7 @@ use pointd::commands::produce::generate;
 use serde_json::{Value, json};
 
 use crate::brokers::kafka::Kafka;
-use crate::harness::{PATIENCE, Pointd, Setup, binary};
+use crate::harness::{PATIENCE, Pointd, Setup, binary, pause_for};
 
 pub const DIM: usize = 128;
 pub const SEED: u64 = 7;
@@ -188,7 +188,7 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        std::thread::park_timeout(Duration::from_millis(random % 400));
+        pause_for(Duration::from_millis(random % 400));
         pointd.kill_9();
     }
     let pointd = setup.start();
