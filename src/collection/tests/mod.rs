@@ -4,6 +4,7 @@ mod apply;
 mod files;
 mod graphs;
 mod history;
+mod meanwhile;
 mod model;
 mod speed;
 mod threads;
