@@ -8,5 +8,6 @@ mod pipeline;
 mod poison;
 mod produce;
 mod recall;
+mod restart;
 mod sources;
 mod tidy;

@@ -1,8 +1,6 @@
 //! Recall of default searches against exact ones, with and without filters: a filter must never
 //! cost recall.
 
-use std::sync::atomic::AtomicBool;
-
 use pointd::collection::{Collection, CollectionOptions, Query, ScoredPoint, Search, Select};
 use pointd::disk::Disk;
 use pointd::filter::Filter;
@@ -77,7 +75,7 @@ fn build(points: Vec<Placed>, distance: Distance, queries: Vec<Vec<f32>>) -> Bui
     }
     let flushed = collection.flush(collection.seal()).unwrap();
     collection.install(flushed).unwrap();
-    assert!(collection.build_graph(&AtomicBool::new(false)).unwrap(), "no graph was built");
+    assert!(collection.build_graph(&mut || false).unwrap(), "no graph was built");
     Built { collection, queries, _directory: directory }
 }
 

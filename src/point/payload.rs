@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn numbers_are_not_changed_by_reading_them() {
-        for text in [r#"{"a":-1.8910000000000053}"#, r#"{"a":18446744073709551615}"#, r#"{"a":5e-324}"#] {
+        for text in
+            [r#"{"a":-1.8910000000000053}"#, r#"{"a":18446744073709551615}"#, r#"{"a":5e-324}"#]
+        {
             let payload: Payload = serde_json::from_str(text).unwrap();
             assert_eq!(payload.as_bytes(), text.as_bytes());
         }

@@ -128,7 +128,7 @@ fn metrics_follow_and_are_forgotten() {
     has(r#"pointd_segments{collection="shop"} 2"#);
     has(r#"pointd_exact_rows{collection="shop",vector=""} 4"#);
     assert!(collection.info().optimizing);
-    while collection.build_graph(&AtomicBool::new(false)).unwrap() {}
+    while collection.build_graph(&mut || false).unwrap() {}
     has(r#"pointd_exact_rows{collection="shop",vector=""} 0"#);
     has(r#"pointd_graph_rows{collection="shop",vector=""} 4"#);
     assert!(!collection.info().optimizing);
