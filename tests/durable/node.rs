@@ -74,7 +74,7 @@ impl Node {
     pub fn improve(&self) -> usize {
         let mut merges = 0;
         for (_, collection) in self.catalog.collections() {
-            while collection.merge(&never).unwrap_or(false) {
+            while collection.merge(&AtomicBool::new(false)).unwrap_or(false) {
                 merges += 1;
             }
         }
