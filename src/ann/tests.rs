@@ -266,6 +266,25 @@ fn many_equal_rows_do_not_hide_the_others() {
 }
 
 #[test]
+fn a_filter_that_follows_the_clusters_does_not_cost_recall() {
+    let set = recall::made_up("", 10_000, 64, 50, 1);
+    let graph = build(Distance::Cosine, &set.rows);
+    let (mut hits, mut of) = (0, 0);
+    // Nothing of the query's own cluster passes.
+    for (query, own) in set.queries.iter().take(100) {
+        let passes = |row: u32| set.cluster[row as usize] != *own && row.is_multiple_of(2);
+        let count = (0..10_000).filter(|row| passes(*row)).count() as u64;
+        let selector = Selector { count, passes: &passes };
+        let effort = Effort { ef: 96, visits_max: usize::MAX };
+        let found = graph.search(query, 10, effort, Some(selector)).unwrap().unwrap();
+        let truth = exact(Distance::Cosine, &set.rows, query, 10, passes);
+        hits += found.iter().filter(|row| truth.contains(row)).count();
+        of += 10;
+    }
+    assert!(hits * 1_000 >= of * 985, "{hits} of {of}");
+}
+
+#[test]
 fn a_build_stops_when_cancelled() {
     let rows = random_rows(15, 2_000, 16);
     let looks = AtomicUsize::new(0);
@@ -284,7 +303,7 @@ fn searches_side_by_side_answer_as_one_after_another() {
     let queries = random_rows(17, 200, 16);
     let ask = |ef: usize| -> Vec<_> {
         let effort = Effort { ef, visits_max: usize::MAX };
-        let passes = |row: u32| row % 3 > 0;
+        let passes = |row: u32| !row.is_multiple_of(3);
         let selector = Selector { count: 2_000, passes: &passes };
         let search = |query| graph.search(query, 5, effort, Some(selector)).unwrap().unwrap();
         queries.values.chunks(16).map(search).collect()
