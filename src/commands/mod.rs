@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Overrides;
+use crate::config::{ConfigError, Overrides};
 
 /// Turns Kafka topics and RabbitMQ queues of point operations into a durable, queryable
 /// vector collection.
@@ -80,7 +80,11 @@ pub fn main() -> ExitCode {
                 eprintln!("  because: {cause}");
                 source = cause.source();
             }
-            ExitCode::FAILURE
+            // EX_CONFIG: starting again without a change is of no use.
+            match error.is::<ConfigError>() {
+                true => ExitCode::from(78),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

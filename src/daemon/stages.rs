@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{DaemonError, StartError};
 use crate::api::Readiness;
@@ -19,12 +19,15 @@ use crate::ingest::{
     Submit, run_worker,
 };
 use crate::maintain::Maintainer;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Limits, Message, Operation};
-use crate::position::Seq;
+use crate::position::{Mark, Position, Seq};
 use crate::shutdown::Shutdown;
 use crate::source::Watermark;
 use crate::wal;
+
+/// More than intake can make: its own bound is 256 MiB, a batch's far less.
+const FRAME_BYTES_MAX: usize = 1 << 30;
 
 type Stage = JoinHandle<Result<(), DaemonError>>;
 
@@ -51,11 +54,17 @@ impl Stages {
             &Disk::new(),
             &storage.dir,
             storage.catalog_options(),
-            wal::Options { file_bytes: storage.log_file_bytes, ..Default::default() },
+            wal::Options {
+                file_bytes: storage.log_file_bytes,
+                // A frame is closed at ingest.frame_bytes_max and may pass it by one batch.
+                frame_bytes_max: FRAME_BYTES_MAX,
+            },
             reject,
             metrics,
         )?;
         report(&catalog, &recovery);
+        let positions = positions(settings, &catalog);
+        show_positions(&positions, recovery.last, metrics);
         let (requests, work) = handover();
         let maintainer = Maintainer::new(
             catalog.clone(),
@@ -81,14 +90,16 @@ impl Stages {
             metrics,
             shutdown.clone(),
         );
-        let (queue, ends) = Queue::new(&settings.ingest, metrics);
+        let full = catalog.clone();
+        let stopped = Arc::new(move || full.dead_letters_full());
+        let (queue, ends) = Queue::new(&settings.ingest, stopped, metrics);
         let work = ends.work.clone();
-        let offsets = DurableOffsets::default();
+        let offsets = DurableOffsets::new(&positions);
         let appender = Appender::new(
             ends,
             AppenderEnds {
                 wal,
-                duplicates: Duplicates::new(positions(settings, &catalog)),
+                duplicates: Duplicates::new(positions),
                 applier: frames,
                 offsets: offsets.clone(),
                 frame_bytes_max: settings.ingest.frame_bytes_max,
@@ -127,7 +138,17 @@ impl Stages {
         for (name, settings) in collections {
             let invalid = |detail| StartError::Collection { name: name.clone(), detail };
             let schema = settings.schema().map_err(invalid)?;
-            if self.catalog.collection(name).is_some() {
+            if let Some(collection) = self.catalog.collection(name) {
+                if *collection.schema() != schema {
+                    warn!(
+                        collection = name,
+                        "exists with another schema than the configuration's, which is not used",
+                    );
+                }
+                continue;
+            }
+            if self.catalog.was_configured(name) {
+                info!(collection = name, "was deleted and is not made again");
                 continue;
             }
             let message = Message {
@@ -152,7 +173,8 @@ impl Stages {
         let catalog = self.catalog.clone();
         readiness.add(move || {
             catalog.dead_letters_full().then(|| {
-                "so many dead letters are kept that intake has stopped: look at /dead-letters"
+                "so many dead letters are kept that intake has stopped: look at GET /dead-letters, \
+                 then make room with DELETE /dead-letters?up_to=SEQ"
                     .into()
             })
         });
@@ -199,7 +221,7 @@ fn spawn(
 
 fn report(catalog: &Catalog, recovery: &wal::Recovery) {
     if let Some(torn) = &recovery.torn {
-        tracing::warn!(
+        warn!(
             file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes,
             kept_at = %torn.kept_at.display(),
             "the log ended in a write that was interrupted and never acknowledged: it was cut",
@@ -211,7 +233,19 @@ fn report(catalog: &Catalog, recovery: &wal::Recovery) {
     );
 }
 
-fn positions(settings: &Settings, catalog: &Catalog) -> Vec<crate::position::Position> {
+/// After a restart every series is there before the first message is.
+fn show_positions(positions: &[Position], last: Seq, metrics: &Metrics) {
+    metrics.wal.durable_seq.set(last.0 as i64);
+    for position in positions {
+        let Mark::Next(next) = position.mark else { continue };
+        let labels = stream_labels(&position.stream);
+        for gauge in [&metrics.source.durable_offset, &metrics.source.applied_offset] {
+            gauge.with_label_values(&labels.each()).set(next.0 as i64);
+        }
+    }
+}
+
+fn positions(settings: &Settings, catalog: &Catalog) -> Vec<Position> {
     settings.source.iter().flat_map(|source| catalog.positions(&source.name)).collect()
 }
 

@@ -16,7 +16,9 @@ pub struct UpsertBody {
     batch: Option<BatchBody>,
 }
 
+/// A misspelt `vector` would store a point without one, so unknown fields are refused.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PointBody {
     id: Option<PointId>,
     vector: Option<VectorsBody>,
@@ -24,6 +26,7 @@ struct PointBody {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BatchBody {
     ids: Vec<PointId>,
     vectors: BatchVectorsBody,

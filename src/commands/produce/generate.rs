@@ -93,7 +93,10 @@ mod tests {
     fn a_point_stays_what_it_was_when_this_was_written() {
         let (vector, payload) = point(7, 42, 4, 10);
         let shown = serde_json::to_string(&(vector, payload)).unwrap();
-        assert_eq!(shown, r#"WRITTEN"#);
+        assert_eq!(
+            shown,
+            r#"[[-1.4892302,-0.06333221,1.9983561,0.009030819],{"added":"2025-09-04T19:00:00Z","cluster":9,"in_stock":true,"name":"grove 42","place":{"lat":-26.451999999999998,"lon":179.372},"price":771.41,"tags":[]}]"#
+        );
     }
 
     #[test]

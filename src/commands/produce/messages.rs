@@ -20,8 +20,8 @@ pub struct Outgoing {
 
 pub type Messages = Box<dyn Iterator<Item = Result<Outgoing, ProduceError>>>;
 
-/// One message per line of `path` (`-` is standard input); empty lines are left out. With a
-/// key field, each line is a JSON object that has it.
+/// One message per line of `path` (`-` is standard input); empty lines are left out. The key is
+/// the id of a message's first point; with a key field, each line is a JSON object that has it.
 pub fn lines(path: &Path, key_field: Option<String>) -> Result<Messages, ProduceError> {
     let name = path.display().to_string();
     let unreadable = move |error| ProduceError::Unreadable { path: name.clone(), source: error };
@@ -42,9 +42,24 @@ pub fn lines(path: &Path, key_field: Option<String>) -> Result<Messages, Produce
         if body.is_empty() {
             return None;
         }
-        let key = key_field.as_deref().map(|field| key_of(&body, field, index + 1));
-        Some(key.transpose().map(|key| Outgoing { key, body, points: 1 }))
+        let key = match key_field.as_deref() {
+            Some(field) => key_of(&body, field, index + 1).map(Some),
+            None => Ok(first_id(&body)),
+        };
+        Some(key.map(|key| Outgoing { key, body, points: 1 }))
     })))
+}
+
+/// The first point id of a message: keyed by it, operations on one point stay in one partition.
+/// A line that is no message is published as it is, without a key.
+fn first_id(line: &[u8]) -> Option<String> {
+    let message: Value = serde_json::from_slice(line).ok()?;
+    let operation = message.pointer("/operations/0").unwrap_or(&message);
+    let places = ["/upsert/points/0/id", "/upsert/batch/ids/0", "/delete/points/0"];
+    match places.iter().find_map(|place| operation.pointer(place))? {
+        Value::String(text) => Some(text.clone()),
+        id => Some(id.to_string()),
+    }
 }
 
 fn key_of(line: &[u8], field: &str, number: usize) -> Result<String, ProduceError> {

@@ -26,7 +26,8 @@ pub struct ProduceArgs {
     /// A file with one message (a JSON object) per line; `-` reads standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// With --file: the field of each line that is the message's key.
+    /// With --file: the field of each line that is the message's key. Without it the key is the
+    /// id of the message's first point.
     #[arg(long, value_name = "FIELD", requires = "file")]
     key_field: Option<String>,
 

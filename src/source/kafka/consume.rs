@@ -104,7 +104,8 @@ impl Consume {
             self.take_messages();
             self.offer();
             self.take_ends();
-            if Instant::now() >= commit_due {
+            // The embedded broker answers no commit, and nobody looks at its lag.
+            if !self.ephemeral && Instant::now() >= commit_due {
                 self.commit();
                 commit_due = Instant::now() + self.settings.commit_interval;
             }
