@@ -225,4 +225,5 @@ fn a_broker_killed_and_started_again_is_read_on() {
     bench.watermark.raise(bench.batches());
     bench.stop(source);
     assert_eq!(rabbit.ready(&queue), 0);
+    rabbit.stop();
 }

@@ -59,8 +59,8 @@ pub fn point(seed: u64, id: u64, dim: usize, clusters: u64) -> (Vec<f32>, Map<St
 fn payload(random: &mut Random, id: u64, cluster: u64) -> Map<String, Value> {
     let word = |random: &mut Random| WORDS[random.below(WORDS.len() as u64) as usize];
     let tags: Vec<&str> = (0..random.below(4)).map(|_| word(random)).collect();
-    let latitude = random.below(180_000) as f64 / 1000.0 - 90.0;
-    let longitude = random.below(360_000) as f64 / 1000.0 - 180.0;
+    let latitude = (random.below(180_000) as f64 - 90_000.0) / 1000.0;
+    let longitude = (random.below(360_000) as f64 - 180_000.0) / 1000.0;
     let fields = json!({
         "name": format!("{} {id}", word(random)),
         "cluster": cluster,
@@ -92,11 +92,17 @@ mod tests {
     #[test]
     fn a_point_stays_what_it_was_when_this_was_written() {
         let (vector, payload) = point(7, 42, 4, 10);
-        let shown = serde_json::to_string(&(vector, payload)).unwrap();
-        assert_eq!(
-            shown,
-            r#"[[-1.4892302,-0.06333221,1.9983561,0.009030819],{"added":"2025-09-04T19:00:00Z","cluster":9,"in_stock":true,"name":"grove 42","place":{"lat":-26.451999999999998,"lon":179.372},"price":771.41,"tags":[]}]"#
-        );
+        assert_eq!(vector, [-1.4892302, -0.06333221, 1.9983561, 0.009030819]);
+        let expected = json!({
+            "name": "grove 42",
+            "cluster": 9,
+            "price": 771.41,
+            "in_stock": true,
+            "tags": [],
+            "added": "2025-09-04T19:00:00Z",
+            "place": { "lat": -26.452, "lon": 179.372 },
+        });
+        assert_eq!(Value::Object(payload), expected);
     }
 
     #[test]
