@@ -16,7 +16,7 @@ use crate::config::{CollectionSettings, Settings};
 use crate::disk::Disk;
 use crate::ingest::{
     Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
-    Submit, run_worker,
+    Submit, Work, run_worker,
 };
 use crate::maintain::Maintainer;
 use crate::metrics::{Metrics, stream_labels};
@@ -37,8 +37,6 @@ pub(super) struct Stages {
     queue: Queue,
     /// In data order, with the names their panics are reported under.
     threads: Vec<(&'static str, Stage)>,
-    /// Dropped last: an applier without it would take no requests for checkpoints.
-    _ask_checkpoint: crossbeam_channel::Sender<()>,
 }
 
 impl Stages {
@@ -49,41 +47,28 @@ impl Stages {
         metrics: &Metrics,
         shutdown: &Shutdown,
     ) -> Result<Stages, StartError> {
-        let storage = &settings.storage;
-        let Recovered { catalog, wal, recovery, replayed_bytes } = recover(
-            &Disk::new(),
-            &storage.dir,
-            storage.catalog_options(),
-            wal::Options {
-                file_bytes: storage.log_file_bytes,
-                // A frame is closed at ingest.frame_bytes_max and may pass it by one batch.
-                frame_bytes_max: FRAME_BYTES_MAX,
-            },
-            reject,
-            metrics,
-        )?;
-        report(&catalog, &recovery);
+        let recovered = open(settings, reject, metrics)?;
+        let catalog = recovered.catalog.clone();
         let positions = positions(settings, &catalog);
-        show_positions(&positions, recovery.last, metrics);
+        show_positions(&positions, recovered.recovery.last, metrics);
         let (requests, work) = handover();
         let maintainer = Maintainer::new(
             catalog.clone(),
             work,
-            wal.trimmer(),
-            wal.log_id(),
+            recovered.wal.trimmer(),
+            recovered.wal.log_id(),
             metrics,
             shutdown.clone(),
         );
         let (frames, frames_out) = crossbeam_channel::bounded(settings.ingest.applier_frames_max);
-        let (ask_checkpoint, asked) = crossbeam_channel::bounded(1);
         let applier = Applier::new(
             catalog.clone(),
-            storage.applier_options(),
+            settings.storage.applier_options(),
             reject.clone(),
-            replayed_bytes,
+            recovered.replayed_bytes,
             Lines {
                 frames: frames_out,
-                asked,
+                asked: crossbeam_channel::never(),
                 checkpoints: requests,
                 applied: watch::channel(Seq::default()).0,
             },
@@ -95,30 +80,20 @@ impl Stages {
         let (queue, ends) = Queue::new(&settings.ingest, stopped, metrics);
         let work = ends.work.clone();
         let offsets = DurableOffsets::new(&positions);
-        let appender = Appender::new(
-            ends,
-            AppenderEnds {
-                wal,
-                duplicates: Duplicates::new(positions),
-                applier: frames,
-                offsets: offsets.clone(),
-                frame_bytes_max: settings.ingest.frame_bytes_max,
-                metrics: metrics.clone(),
-            },
-        );
-        let decoder = decoder(settings, &catalog, metrics);
-        let mut threads = Vec::new();
-        for _ in 0..decode_threads(settings) {
-            let (decoder, work) = (decoder.clone(), work.clone());
-            threads.push(spawn("decode", shutdown, move || {
-                run_worker(&decoder, &work);
-                Ok(())
-            })?);
-        }
+        let ends_out = AppenderEnds {
+            wal: recovered.wal,
+            duplicates: Duplicates::new(positions),
+            applier: frames,
+            offsets: offsets.clone(),
+            frame_bytes_max: settings.ingest.frame_bytes_max,
+            metrics: metrics.clone(),
+        };
+        let appender = Appender::new(ends, ends_out);
+        let mut threads = decoders(settings, &catalog, &work, metrics, shutdown)?;
         threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
         threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
         threads.push(spawn("maintain", shutdown, move || Ok(maintainer.run()?))?);
-        Ok(Stages { catalog, offsets, queue, threads, _ask_checkpoint: ask_checkpoint })
+        Ok(Stages { catalog, offsets, queue, threads })
     }
 
     pub fn submit(&self) -> Submit {
@@ -249,18 +224,50 @@ fn positions(settings: &Settings, catalog: &Catalog) -> Vec<Position> {
     settings.source.iter().flat_map(|source| catalog.positions(&source.name)).collect()
 }
 
-fn decoder(settings: &Settings, catalog: &Arc<Catalog>, metrics: &Metrics) -> Decoder {
+fn open(
+    settings: &Settings,
+    reject: &BTreeSet<Seq>,
+    metrics: &Metrics,
+) -> Result<Recovered, StartError> {
+    let storage = &settings.storage;
+    let log = wal::Options {
+        file_bytes: storage.log_file_bytes,
+        // A frame is closed at ingest.frame_bytes_max and may pass it by one batch.
+        frame_bytes_max: FRAME_BYTES_MAX,
+    };
+    let catalog = storage.catalog_options();
+    let recovered = recover(&Disk::new(), &storage.dir, catalog, log, reject, metrics)?;
+    report(&recovered.catalog, &recovered.recovery);
+    Ok(recovered)
+}
+
+/// The threads that decode, for every source.
+fn decoders(
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+    work: &crossbeam_channel::Receiver<Work>,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> std::io::Result<Vec<(&'static str, Stage)>> {
     let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
     let sources = settings.source.iter().map(|source| SourceDecoding {
         collection: source.collection.clone(),
         limits: limits.clone(),
     });
     let catalog = catalog.clone();
-    Decoder {
+    let decoder = Decoder {
         sources: Arc::new(sources.collect()),
         check: Arc::new(move |message| catalog.check(message)),
         metrics: metrics.clone(),
-    }
+    };
+    let each = (0..decode_threads(settings)).map(|_| {
+        let (decoder, work) = (decoder.clone(), work.clone());
+        spawn("decode", shutdown, move || {
+            run_worker(&decoder, &work);
+            Ok(())
+        })
+    });
+    each.collect()
 }
 
 fn decode_threads(settings: &Settings) -> usize {

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use appender::{Appender, AppenderEnds, DurableOffsets};
 pub use decode::{Decoder, DoubtCheck, SourceDecoding, run_worker};
 pub use duplicates::Duplicates;
-pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError};
+pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError, Work};
 
 /// Bounds of the intake.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -205,7 +205,15 @@ impl Kafka {
         let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
-        let committed = consumer.committed_offsets(list, ANSWER_LIMIT).unwrap();
+        // Just after a start the coordinator is still being found or loads its offsets.
+        let mut answer = consumer.committed_offsets(list.clone(), ANSWER_LIMIT);
+        super::until("the group's coordinator answers", ANSWER_LIMIT, || {
+            if answer.is_err() {
+                answer = consumer.committed_offsets(list.clone(), ANSWER_LIMIT);
+            }
+            answer.is_ok()
+        });
+        let committed = answer.unwrap();
         match committed.elements()[0].offset() {
             Offset::Offset(offset) => u64::try_from(offset).ok(),
             _ => None,
