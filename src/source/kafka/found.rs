@@ -79,7 +79,11 @@ impl Consume {
     /// Puts the start of a new stream into the next batch; fetching begins when that is
     /// durable.
     pub(super) fn start(&mut self, stream: Arc<Stream>, start: Offset, end: Offset) {
-        tracing::info!(source = self.name, %stream, %start, "partition starts");
+        if self.ephemeral {
+            tracing::debug!(source = self.name, %stream, %start, "partition starts");
+        } else {
+            tracing::info!(source = self.name, %stream, %start, "partition starts");
+        }
         let index = self.add_starting(stream, start, end);
         self.pending.start(index, start, self.ephemeral);
     }
