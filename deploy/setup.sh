@@ -93,6 +93,8 @@ check_cpu() {
     if [ "$(uname -m)" != x86_64 ]; then
         return
     fi
+    # A generic build runs on any processor.
+    grep -q 'x86-64-v3' .cargo/config.toml || return 0
     local flag absent=
     for flag in avx2 bmi1 bmi2 f16c fma movbe; do
         grep -qw -m 1 "$flag" /proc/cpuinfo || absent+=" $flag"

@@ -64,7 +64,7 @@ pub struct CollectionMetrics {
     pub graph_builds: IntCounterVec,
     pub merges: IntCounterVec,
     /// Records applied since the data directory was made, as checkpointed, by kind
-    /// (`operations`, `duplicate`, `dead_letter`, `moved`).
+    /// (`operations`, `duplicate`, `dead_letter`, `refused`, `moved`, `start`).
     pub applied_records: IntGaugeVec,
     pub dead_letters: IntGauge,
 }

@@ -166,6 +166,13 @@ impl Pointd {
         self.post(&path, &json!({"exact": true}))["result"]["count"].as_u64().unwrap_or(0)
     }
 
+    /// `None` while it does not answer.
+    pub fn count_if_up(&self, collection: &str) -> Option<u64> {
+        let url = format!("{}/collections/{collection}/points/count", self.url);
+        let mut answer = agent().post(url).send_json(json!({"exact": true})).ok()?;
+        answer.body_mut().read_json::<Value>().ok()?["result"]["count"].as_u64()
+    }
+
     /// Waits until `holds` does, for at most `patience`.
     pub fn wait_until(&self, what: &str, patience: Duration, mut holds: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + patience;

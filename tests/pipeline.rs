@@ -8,7 +8,7 @@ use std::time::Duration;
 use pointd::commands::produce::generate;
 use serde_json::{Value, json};
 
-use crate::brokers::kafka::Kafka;
+use crate::brokers::kafka::{Kafka, publish};
 use crate::harness::{PATIENCE, Pointd, Setup, binary, pause_for};
 
 pub const DIM: usize = 128;
@@ -177,18 +177,32 @@ fn soak_three_hundred_kills_lose_nothing_and_repeat_nothing() {
     survives_kills("soak-kills", 1_000_000, 300);
 }
 
+/// The message of a point, as `produce` makes it.
+fn message(id: u64) -> String {
+    let (vector, payload) = generate::point(SEED, id, DIM, CLUSTERS);
+    let points = json!([{"id": id, "vector": vector, "payload": payload}]);
+    json!({"collection": COLLECTION, "upsert": {"points": points}}).to_string()
+}
+
 /// Kills the daemon at so many random moments while it reads so many points.
 fn survives_kills(topic: &str, points: u64, kills: u64) {
     let Some(kafka) = Kafka::shared("kill -9 at random moments") else { return };
     kafka.create_topic(topic, PARTITIONS);
-    produce(&kafka.bootstrap(), topic, points);
     let setup = Setup::new();
     // Tiny, so that kills land in checkpoints, rotations and merges too.
     let storage = "checkpoint_wal_bytes = 1000000\nhead_bytes_max = 1000000\n\
                    log_file_bytes = 400000\ngraph_rows_min = 2000\nsegment_rows_max = 20000";
     setup.configure(&kafka_config(&kafka.bootstrap(), topic, topic, storage));
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut in_the_middle = 0;
+    let producer = kafka.producer();
     for kill in 1..=kills {
+        // Before each start there is more to read than it can before its end.
+        for partition in 0..PARTITIONS {
+            let slice = points * (kill - 1) / kills..points * kill / kills;
+            let ours = slice.filter(|id| id % PARTITIONS as u64 == partition as u64);
+            publish(&producer, topic, partition, ours.map(message));
+        }
         let mut pointd = setup.spawn();
         // Every fourth kill lands in recovery, the others as the run proceeds.
         if kill % 4 != 0 {
@@ -197,9 +211,14 @@ fn survives_kills(topic: &str, points: u64, kills: u64) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        pause_for(Duration::from_millis(random % 400));
+        pause_for(Duration::from_millis(random % 60));
+        in_the_middle += u64::from(
+            pointd.count_if_up(COLLECTION).is_some_and(|count| count < points * kill / kills),
+        );
         pointd.kill_9();
     }
+    println!("{in_the_middle} of {kills} kills came while messages were being read");
+    assert!(in_the_middle * 4 >= kills, "only {in_the_middle} of {kills} kills met work");
     let pointd = setup.start();
     pointd.wait_until("all points", PATIENCE * 5, |pointd| pointd.count(COLLECTION) == points);
     assert_equals_model(&pointd, points);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prometheus::IntGauge;
 
 use crate::catalog::{Catalog, Outcome};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, stream_labels};
 use crate::position::{Mark, Offset, Position, Stream};
 
 pub struct Gauges {
@@ -21,7 +21,8 @@ impl Gauges {
         Gauges { metrics: metrics.clone(), streams: BTreeMap::new(), moved: BTreeMap::new() }
     }
 
-    /// Notes one record of the frame, and where it moved its stream. `letter` says whether it became a dead letter.
+    /// Notes one record of the frame, and where it moved its stream. `letter` says whether it
+    /// became a dead letter.
     pub fn record(&mut self, position: Option<&Position>, outcome: &Outcome, letter: bool) {
         if let Some(Position { stream, mark: Mark::Next(next) }) = position {
             match self.moved.get_mut(stream) {
@@ -42,9 +43,8 @@ impl Gauges {
     pub fn publish(&mut self, catalog: &Catalog) {
         for (stream, next) in std::mem::take(&mut self.moved) {
             let gauge = self.streams.entry(stream).or_insert_with_key(|stream| {
-                let partition = stream.partition().map_or("-".to_owned(), |p| p.to_string());
-                let labels = [stream.source(), stream.name(), &partition];
-                self.metrics.source.applied_offset.with_label_values(&labels)
+                let labels = stream_labels(stream);
+                self.metrics.source.applied_offset.with_label_values(&labels.each())
             });
             gauge.set(next.0 as i64);
         }

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::catalog::{Catalog, CheckpointRequests, Frame};
@@ -37,8 +36,7 @@ pub use recover::{RecoverError, Recovered, recover};
 /// After a checkpoint that failed, the next is tried no sooner.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct ApplierOptions {
     /// A checkpoint begins when the log has grown by so much since the last one: what a
     /// restart replays. Default 256 MiB.

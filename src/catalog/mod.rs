@@ -59,8 +59,7 @@ pub const MANIFEST: &str = "MANIFEST";
 /// The directory of the log in the data directory.
 pub const WAL: &str = "wal";
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct CatalogOptions {
     pub collection: CollectionOptions,
     /// Intake stops when so many dead letters are kept. Default 100 000.

@@ -49,8 +49,7 @@ pub use graph::GraphError;
 const SLOTS_MAX: u32 = u32::MAX;
 
 /// Sizes that bound a collection's memory and its files.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct CollectionOptions {
     /// A segment of at least this many rows gets a graph. Default 50 000.
     pub graph_rows_min: u32,

@@ -61,7 +61,7 @@ impl ConfigArgs {
     }
 }
 
-/// What a command that fails says. Each source is printed after it.
+/// What a command that fails says.
 pub type CommandError = Box<dyn std::error::Error + Send + Sync>;
 
 pub fn main() -> ExitCode {
@@ -74,12 +74,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // An error's own text says its cause too.
             eprintln!("pointd: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                eprintln!("  because: {cause}");
-                source = cause.source();
-            }
             // EX_CONFIG: starting again without a change is of no use.
             match error.is::<ConfigError>() {
                 true => ExitCode::from(78),

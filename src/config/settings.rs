@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::api::ApiSettings;
+use crate::apply::ApplierOptions;
+use crate::catalog::CatalogOptions;
 use crate::ingest::IngestSettings;
 use crate::point::{Distance, Schema, UNNAMED, VectorParams};
 use crate::source::amqp::AmqpSettings;
 use crate::source::embedded::EmbeddedSettings;
 use crate::source::kafka::KafkaSettings;
+use crate::wal;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -63,16 +66,17 @@ pub struct StorageSettings {
 
 impl Default for StorageSettings {
     fn default() -> Self {
+        let (catalog, applier) = (CatalogOptions::default(), ApplierOptions::default());
         StorageSettings {
             dir: PathBuf::from("data"),
-            checkpoint_wal_bytes: 256 << 20,
-            head_bytes_max: 64 << 20,
-            log_file_bytes: 64 << 20,
-            dead_letters_max: 100_000,
-            dead_letter_bytes_max: 256 << 20,
-            graph_rows_min: 50_000,
-            segment_rows_max: 1_000_000,
-            dead_share_max: 0.3,
+            checkpoint_wal_bytes: applier.checkpoint_wal_bytes,
+            head_bytes_max: applier.head_bytes_max,
+            log_file_bytes: wal::Options::default().file_bytes,
+            dead_letters_max: catalog.dead_letters_max,
+            dead_letter_bytes_max: catalog.dead_letter_bytes_max,
+            graph_rows_min: catalog.collection.graph_rows_min,
+            segment_rows_max: catalog.collection.segment_rows_max,
+            dead_share_max: catalog.collection.dead_share_max,
         }
     }
 }

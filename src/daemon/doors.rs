@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::DaemonError;
 use crate::api::{self, ApiSettings, Bound, Doors, WriteError, Writes, Written};
 use crate::catalog::Catalog;
-use crate::ingest::{DurableOffsets, Submit, SubmitError};
+use crate::ingest::{DurableOffsets, Submit, SubmitError, Submitted};
 use crate::operation::Message;
 use crate::position::{Offset, Stream};
 use crate::source::status::{SourceReport, Status};
@@ -37,7 +37,7 @@ impl Writes for LogWrites {
             SubmitError::Closed => WriteError::Closed,
         });
         async move {
-            let (durable, outcome) = submitted?;
+            let Submitted { durable, applied: outcome } = submitted?;
             // The appender ends only with the process.
             let seq = durable.await.map_err(|_| WriteError::Closed)?;
             Ok(Written { seq, outcome })

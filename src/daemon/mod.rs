@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tracing::{error, info};
+use tracing::info;
 
 use crate::api::{self, BindError, Doors, Readiness};
 use crate::apply::{ApplyError, RecoverError};
@@ -138,9 +138,6 @@ impl Daemon {
         })?;
         match end.recv_timeout(deadline) {
             Ok(result) => {
-                if let Err(error) = &result {
-                    error!(%error, "ended by a failure");
-                }
                 info!(seconds = begun.elapsed().as_secs_f64(), "stopped");
                 result
             }

@@ -135,7 +135,7 @@ impl Stages {
             let written =
                 self.submit().write(message).map_err(|error| invalid(error.to_string()))?;
             // Sources start after this, so their messages find the collection.
-            match written.1.map(tokio::sync::oneshot::Receiver::blocking_recv) {
+            match written.applied.map(tokio::sync::oneshot::Receiver::blocking_recv) {
                 Some(Ok(Outcome::Refused(refusal))) => return Err(invalid(refusal.detail)),
                 Some(Ok(_)) | None => info!(collection = name, "created from the configuration"),
                 Some(Err(_)) => return Err(invalid("the applier has ended: see the log".into())),
@@ -148,8 +148,8 @@ impl Stages {
         let catalog = self.catalog.clone();
         readiness.add(move || {
             catalog.dead_letters_full().then(|| {
-                "so many dead letters are kept that intake has stopped: look at GET /dead-letters, \
-                 then make room with DELETE /dead-letters?up_to=SEQ"
+                "so many dead letters are kept that intake has stopped: look at /dead-letters, \
+                 then raise storage.dead_letters_max or dead_letter_bytes_max and restart"
                     .into()
             })
         });

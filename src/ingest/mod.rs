@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use appender::{Appender, AppenderEnds, DurableOffsets};
 pub use decode::{Decoder, DoubtCheck, SourceDecoding, run_worker};
 pub use duplicates::Duplicates;
-pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError, Work};
+pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError, Submitted, Work};
 
 /// Bounds of the intake.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,6 +76,9 @@ impl IngestSettings {
         }
         if self.frame_bytes_max > FRAME_BYTES_LIMIT {
             return Err(("frame_bytes_max", format!("give at most {FRAME_BYTES_LIMIT}")));
+        }
+        if self.message_bytes_max > FRAME_BYTES_LIMIT {
+            return Err(("message_bytes_max", format!("give at most {FRAME_BYTES_LIMIT}")));
         }
         if self.queue_bytes_max < self.message_bytes_max {
             let least = self.message_bytes_max;

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::IngestSettings;
 use super::decode::Decoded;
+use crate::catalog::Outcome;
 use crate::metrics::Metrics;
 use crate::operation::{Body, Message, encode};
 use crate::position::{Seq, UnixMillis};
@@ -37,7 +38,7 @@ pub(super) struct Write {
     /// Told the seq once it is durable.
     pub durable: oneshot::Sender<Seq>,
     /// Told the outcome once it is applied.
-    pub applied: Option<oneshot::Sender<crate::catalog::Outcome>>,
+    pub applied: Option<oneshot::Sender<Outcome>>,
 }
 
 /// A batch for a worker.
@@ -187,31 +188,29 @@ pub enum SubmitError {
     Closed,
 }
 
+/// Who to ask about a queued message. A receiver that is dropped stops nothing.
+pub struct Submitted {
+    /// Told the seq when it is durable.
+    pub durable: oneshot::Receiver<Seq>,
+    /// Told the outcome when it is applied, if the message says that its writer waits.
+    pub applied: Option<oneshot::Receiver<Outcome>>,
+}
+
 impl Submit {
-    /// Queues a message. The first receiver is told the seq when it is durable; the second, if
-    /// the message says that its writer waits, the outcome when it is applied. A receiver that
-    /// is dropped stops nothing.
-    #[allow(clippy::type_complexity)]
-    pub fn write(
-        &self,
-        message: Message,
-    ) -> Result<
-        (oneshot::Receiver<Seq>, Option<oneshot::Receiver<crate::catalog::Outcome>>),
-        SubmitError,
-    > {
-        let wait = message.waits;
-        let body = Body::Message(message);
+    pub fn write(&self, message: Message) -> Result<Submitted, SubmitError> {
         let (durable, durable_out) = oneshot::channel();
-        let (applied, applied_out) = if wait {
-            let (sender, receiver) = oneshot::channel();
-            (Some(sender), Some(receiver))
-        } else {
-            (None, None)
+        let (applied, applied_out) = match message.waits {
+            true => {
+                let (sender, receiver) = oneshot::channel();
+                (Some(sender), Some(receiver))
+            }
+            false => (None, None),
         };
+        let body = Body::Message(message);
         let encoded = encode(&body);
         let write = Write { time: UnixMillis::now(), body, encoded, durable, applied };
         match self.queue.entries.try_send(Entry::Write(write)) {
-            Ok(()) => Ok((durable_out, applied_out)),
+            Ok(()) => Ok(Submitted { durable: durable_out, applied: applied_out }),
             Err(TrySendError::Full(_)) => Err(SubmitError::Full),
             Err(TrySendError::Disconnected(_)) => Err(SubmitError::Closed),
         }
