@@ -134,7 +134,7 @@ fn a_search_answers_no_point_that_changed_after_it_was_scored() {
     let directory = tempfile::tempdir().unwrap();
     let collection = create(directory.path(), two_vectors(), eager());
     let far = (1000..40_000).map(|id| {
-        let vectors = vec![named("a", &[1e6, id as f32])];
+        let vectors = vec![named("a", &[1e9, id as f32])];
         point(number(id), vectors, json!({}))
     });
     collection.apply(Seq(1), &[Operation::Upsert(far.collect())]).unwrap();
