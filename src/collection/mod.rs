@@ -1,8 +1,9 @@
 //! One collection: its ids, its columns, and everything that reads them.
 //!
 //! One writer (the applier) calls [`Collection::apply`] with one message at a time; any number
-//! of readers see all of a message or none of it. A maintenance thread seals heads into
-//! segment files, merges segments and builds graphs; it never changes what a reader sees.
+//! of readers see all of a message or none of it. The writer seals heads between two messages; a
+//! maintenance thread writes them to files, merges segments and builds graphs, and never changes
+//! what a reader sees.
 //!
 //! Promise: what [`Collection::apply`] took is visible to every read that starts after it
 //! returned. No promise: that it is on the disk; the log has it until a checkpoint does.

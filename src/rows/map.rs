@@ -9,7 +9,6 @@ use memmap2::Mmap;
 
 /// The content of a file, read from the disk where and when it is touched. The bytes stay valid
 /// for as long as any slice of them, also after the file was removed.
-#[allow(unsafe_code)]
 pub fn map(path: &Path) -> io::Result<Bytes> {
     let file = File::open(path)?;
     if file.metadata()?.len() == 0 {

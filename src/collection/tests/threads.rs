@@ -126,3 +126,41 @@ fn readers_see_all_of_a_message_or_none_of_it() {
         read(&collection, turn);
     }
 }
+
+/// Scoring many points takes long enough for messages to change the closest ones meanwhile, time
+/// and again: the search begins anew, and in the end keeps the lock.
+#[test]
+fn a_search_answers_no_point_that_changed_after_it_was_scored() {
+    let directory = tempfile::tempdir().unwrap();
+    let collection = create(directory.path(), two_vectors(), eager());
+    let far = (1000..40_000).map(|id| {
+        let vectors = vec![named("a", &[1e9, id as f32])];
+        point(number(id), vectors, json!({}))
+    });
+    collection.apply(Seq(1), &[Operation::Upsert(far.collect())]).unwrap();
+    collection.apply(Seq(2), &message(2)).unwrap();
+    let (searches, overtaken) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut search = search("a", Query::Vector(vec![0.0, 0.0]), POINTS as usize);
+            search.select = everything();
+            while searches.load(Ordering::Relaxed) < 100 || overtaken.load(Ordering::Relaxed) < 20 {
+                let before = collection.read().seq;
+                let found = collection.search(&search).unwrap();
+                for scored in &found {
+                    assert_eq!(scored.score, scored.point.version.0 as f32);
+                }
+                let points: Vec<PointView> = found.into_iter().map(|scored| scored.point).collect();
+                check(&points, "search");
+                searches.fetch_add(1, Ordering::Relaxed);
+                overtaken.fetch_add(u64::from(collection.read().seq > before), Ordering::Relaxed);
+            }
+        });
+        for seq in 3.. {
+            if reader.is_finished() {
+                break;
+            }
+            collection.apply(Seq(seq), &message(seq)).unwrap();
+        }
+    });
+}
