@@ -31,7 +31,7 @@ pub use crate::point::Distance;
 pub use file::Fingerprint;
 pub use graph::Graph;
 pub use kernel::{normalize, scan, score};
-pub use plan::{Effort, Plan, plan, plan_with};
+pub use plan::{Effort, Plan, plan};
 
 /// The owner of a dense row-major matrix, such as a mapped segment file.
 pub trait Vectors: Send + Sync {

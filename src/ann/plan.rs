@@ -1,4 +1,20 @@
 //! How a segment is searched, so that a filter never costs recall.
+//!
+//! Measured with `recall.rs` on 60 000 rows (m 16, ef_construction 100, the first 10, by the
+//! effort planned here):
+//!
+//! | rows | filter | recall |
+//! |---|---|---|
+//! | sentence embeddings, 384 dimensions | none | 1.000 |
+//! | | 50 % or 25 %, at random | 1.000 |
+//! | | 50 % or 25 %, by category | 0.9995 |
+//! | made-up clusters, 128 dimensions | none | 1.000 |
+//! | | 50 % or 25 %, at random | 1.000 |
+//! | | 50 % or 25 %, whole clusters | 0.994 |
+//!
+//! With an ef of 64 one query of 200 found none of its ten nearest embeddings; with 96 every one
+//! found all. Fewer than about one row in eight passing is a scan at this size, and gives up
+//! nothing.
 
 /// How far a graph is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +45,6 @@ pub fn plan(rows: u64, allowed: u64, limit: usize) -> Plan {
     // With a filter the last of many results lie far apart, and take a deeper walk.
     let per_result = if allowed < rows { 3 } else { 2 };
     let ef = EF_MIN.max(limit.saturating_mul(per_result));
-    plan_with(rows, allowed, limit, ef)
-}
-
-/// As [`plan`], with an `ef` that the request asks for.
-pub fn plan_with(rows: u64, allowed: u64, limit: usize, ef: usize) -> Plan {
-    let ef = ef.max(limit);
     // A walk scores about WALK_COST · ef · rows / allowed rows. In f64 nothing overflows,
     // whatever the request asks for.
     if (allowed as f64).powi(2) <= WALK_COST * ef as f64 * rows as f64 {

@@ -109,7 +109,13 @@ fn every_path_gives_a_row_the_same_score() {
         let alone: Vec<f32> =
             (0..1_000).map(|row| score(distance, &query.values, rows.row(row)).unwrap()).collect();
         let scattered: Vec<u32> = (0..1_000).rev().chain([5, 5, 7]).collect();
-        for which in [(0..1_000).collect::<Vec<u32>>(), scattered, (3..700).collect(), vec![]] {
+        for which in [
+            (0..1_000).collect::<Vec<u32>>(),
+            scattered,
+            (3..700).collect(),
+            vec![3, 5, 4, 6],
+            vec![],
+        ] {
             let mut seen = Vec::new();
             scan(distance, &query.values, matrix, which.iter().copied(), |row, score| {
                 assert_eq!(score.to_bits(), alone[row as usize].to_bits(), "{distance:?} {row}");
@@ -347,9 +353,5 @@ fn the_plan_scans_the_few_and_walks_the_many() {
         let effort = graph(1_000_000, allowed, limit).unwrap();
         assert!(effort.ef >= 2 * limit && effort.ef >= 64);
         assert!(effort.visits_max as u64 <= allowed, "walking costs more than scanning");
-    }
-    match plan_with(1_000_000, 1_000_000, 10, 500) {
-        Plan::Graph(effort) => assert_eq!(effort.ef, 500),
-        Plan::Exact => panic!("a wish for a deeper walk is no wish for a scan"),
     }
 }

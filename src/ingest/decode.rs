@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
-use super::queue::Work;
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{
     Body, Limits, Message, Original, Reason, Refusal, Rejection, decode_message, encode,
 };
 use crate::position::{Position, Stream, UnixMillis};
-use crate::source::{Delivery, Item, What};
+use crate::source::{Batch, Delivery, Item, What};
 
 /// A record in the making: encoded, and beside it what the applier needs.
 #[derive(Debug)]
@@ -23,6 +22,14 @@ pub struct Decoded {
     pub body_encoded: Bytes,
     /// The connection a redelivery came on.
     pub redelivered: Option<u64>,
+}
+
+/// A batch for a worker.
+pub struct Work {
+    /// The source's place in [`Decoder::sources`].
+    pub(super) source: usize,
+    pub(super) batch: Batch,
+    pub(super) decoded: Sender<Vec<Decoded>>,
 }
 
 /// Whether a message looks as if it could be applied now. It decides nothing but whether the

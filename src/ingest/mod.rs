@@ -22,9 +22,9 @@ mod queue;
 use serde::{Deserialize, Serialize};
 
 pub use appender::{Appender, AppenderEnds, DurableOffsets};
-pub use decode::{Decoder, DoubtCheck, SourceDecoding, run_worker};
+pub use decode::{Decoder, DoubtCheck, SourceDecoding, Work, run_worker};
 pub use duplicates::Duplicates;
-pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError, Submitted, Work};
+pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError, Submitted};
 
 /// Bounds of the intake.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use tokio::sync::oneshot;
 
 use super::IngestSettings;
-use super::decode::Decoded;
+use super::decode::{Decoded, Work};
 use crate::catalog::Outcome;
 use crate::metrics::Metrics;
 use crate::operation::{Body, Message, encode};
@@ -39,13 +39,6 @@ pub(super) struct Write {
     pub durable: oneshot::Sender<Seq>,
     /// Told the outcome once it is applied.
     pub applied: Option<oneshot::Sender<Outcome>>,
-}
-
-/// A batch for a worker.
-pub struct Work {
-    pub(super) source: usize,
-    pub(super) batch: Batch,
-    pub(super) decoded: Sender<Vec<Decoded>>,
 }
 
 /// The entrance, shared by every source and by the HTTP door.
