@@ -33,11 +33,11 @@ build: ## install what is missing and build target/release/pointd
 		|| echo "building: the first time takes some minutes, FAISS and librdkafka are compiled too"
 	cargo build --release --locked
 
-test: ## install what is missing, and run every test, against real brokers too
+test: ## install what is missing, and run the tests, against real brokers too
 	@deploy/setup.sh test
 	$(TEST)
 
-soak: ## the long test that keeps killing the daemon and its brokers
+soak: ## the long test that keeps killing the daemon
 	@deploy/setup.sh test
 	$(call ignored,soak)
 
