@@ -1,10 +1,11 @@
 //! Checkpoints, merges and graphs, on one thread with low priority.
 //!
 //! Promise: a checkpoint that is asked for is what the thread does next. A merge is given up for
-//! it; a graph, which takes minutes, is interrupted and goes on. Log files go only after the manifest that holds
+//! it, seven times of eight; a graph, which takes minutes, is interrupted and goes on. Log files go only after the manifest that holds
 //! their records is durable. No promise: when merges and graphs are done; search is exact and
 //! complete without them.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -17,6 +18,10 @@ use crate::wal::{LogId, Trimmer};
 /// The maintenance thread gives way to queries and to intake. 0 is normal, 19 the lowest.
 const NICENESS: i32 = 10;
 
+/// In one of so many turns a merge is seen through: were all given up for checkpoints, a steady
+/// intake would leave ever more segments. The applier waits if it outgrows its bounds meanwhile.
+const TURNS: u32 = 8;
+
 pub struct Maintainer {
     catalog: Arc<Catalog>,
     work: CheckpointWork,
@@ -24,6 +29,7 @@ pub struct Maintainer {
     log_id: LogId,
     metrics: Metrics,
     shutdown: Shutdown,
+    turn: Cell<u32>,
 }
 
 impl Maintainer {
@@ -35,7 +41,15 @@ impl Maintainer {
         metrics: &Metrics,
         shutdown: Shutdown,
     ) -> Maintainer {
-        Maintainer { catalog, work, trimmer, log_id, metrics: metrics.clone(), shutdown }
+        Maintainer {
+            catalog,
+            work,
+            trimmer,
+            log_id,
+            metrics: metrics.clone(),
+            shutdown,
+            turn: Cell::new(1),
+        }
     }
 
     /// Works until the applier has ended and its last checkpoint is made. An error means that
@@ -92,8 +106,12 @@ impl Maintainer {
     /// fails is left until after the next checkpoint; an error is one of a checkpoint.
     fn improve(&self) -> Result<(), CheckpointError> {
         let cancel = self.work.cancel();
+        let turn = self.turn.replace((self.turn.get() + 1) % TURNS);
         for (name, collection) in self.catalog.collections() {
-            let merges = repeat(cancel, || collection.merge(cancel));
+            let merges = match turn {
+                0 => collection.merge(&AtomicBool::new(false)).map(|_| ()),
+                _ => repeat(cancel, || collection.merge(cancel)),
+            };
             if let Err(error) = merges {
                 tracing::warn!(collection = name, %error, "merge failed");
             }

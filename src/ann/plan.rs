@@ -40,11 +40,11 @@ const EF_MIN: usize = 96;
 const WALK_COST: f64 = 8.0;
 
 /// The plan for a segment of `rows` rows with a graph, of which `allowed` pass the filter (or at
-/// most that many), for the best `limit`.
-pub fn plan(rows: u64, allowed: u64, limit: usize) -> Plan {
+/// most that many), for the best `limit`. `ef` is what the request asks for, if it does.
+pub fn plan(rows: u64, allowed: u64, limit: usize, ef: Option<usize>) -> Plan {
     // With a filter the last of many results lie far apart, and take a deeper walk.
     let per_result = if allowed < rows { 3 } else { 2 };
-    let ef = EF_MIN.max(limit.saturating_mul(per_result));
+    let ef = ef.unwrap_or(EF_MIN.max(limit.saturating_mul(per_result))).max(limit);
     // A walk scores about WALK_COST · ef · rows / allowed rows. In f64 nothing overflows,
     // whatever the request asks for.
     if (allowed as f64).powi(2) <= WALK_COST * ef as f64 * rows as f64 {

@@ -127,11 +127,11 @@ fn measure(set: &Set, distance: Distance, params: GraphParams, efs: &[usize], fi
                 .iter()
                 .map(|(query, _)| exact(distance, &set.rows, query, limit, &filter.passes))
                 .collect();
-            if plan(count as u64, allowed as u64, limit) == Plan::Exact {
+            if plan(count as u64, allowed as u64, limit, None) == Plan::Exact {
                 println!("  {:>14} k {limit:>3} planned exact", filter.name);
             }
             let exact_ms = started.elapsed().as_secs_f64() * 1e3 / QUERIES as f64;
-            let planned = match plan(count as u64, allowed as u64, limit) {
+            let planned = match plan(count as u64, allowed as u64, limit, None) {
                 Plan::Exact => None,
                 Plan::Graph(effort) => Some(effort),
             };

@@ -340,7 +340,7 @@ fn a_panic_of_the_selector_reaches_the_caller() {
 
 #[test]
 fn the_plan_scans_the_few_and_walks_the_many() {
-    let graph = |rows, allowed, limit| match plan(rows, allowed, limit) {
+    let graph = |rows, allowed, limit| match plan(rows, allowed, limit, None) {
         Plan::Graph(effort) => Some(effort),
         Plan::Exact => None,
     };

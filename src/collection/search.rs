@@ -176,10 +176,7 @@ impl Task<'_> {
         // One more for the query's own point.
         let limit = self.room.saturating_add(usize::from(capture.except.is_some()));
         let count = live.min(at_most);
-        let plan = match self.search.ef {
-            Some(ef) => ann::plan_with(rows, count, limit, ef),
-            None => ann::plan(rows, count, limit),
-        };
+        let plan = ann::plan(rows, count, limit, self.search.ef);
         let Plan::Graph(effort) = plan else { return Ok(None) };
         let passes = |row| part.live.contains(row) && slots.contains(part.segment.slot(row));
         let selector = Selector { count, passes: &passes };

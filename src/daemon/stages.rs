@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +35,8 @@ type Stage = JoinHandle<Result<(), DaemonError>>;
 pub(super) struct Stages {
     pub catalog: Arc<Catalog>,
     pub offsets: DurableOffsets,
+    /// Whether the log waits for room on the disk.
+    no_room: Arc<AtomicBool>,
     queue: Queue,
     /// In data order, with the names their panics are reported under.
     threads: Vec<(&'static str, Stage)>,
@@ -80,11 +83,14 @@ impl Stages {
         let (queue, ends) = Queue::new(&settings.ingest, stopped, metrics);
         let work = ends.work.clone();
         let offsets = DurableOffsets::new(&positions);
+        let no_room = Arc::new(AtomicBool::new(false));
         let ends_out = AppenderEnds {
             wal: recovered.wal,
             duplicates: Duplicates::new(positions),
             applier: frames,
             offsets: offsets.clone(),
+            no_room: no_room.clone(),
+            shutdown: shutdown.clone(),
             frame_bytes_max: settings.ingest.frame_bytes_max,
             metrics: metrics.clone(),
         };
@@ -93,7 +99,7 @@ impl Stages {
         threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
         threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
         threads.push(spawn("maintain", shutdown, move || Ok(maintainer.run()?))?);
-        Ok(Stages { catalog, offsets, queue, threads })
+        Ok(Stages { catalog, offsets, no_room, queue, threads })
     }
 
     pub fn submit(&self) -> Submit {
@@ -145,6 +151,12 @@ impl Stages {
     }
 
     pub fn add_readiness(&self, readiness: &Readiness) {
+        let no_room = self.no_room.clone();
+        readiness.add(move || {
+            no_room.load(Ordering::Acquire).then(|| {
+                "the disk is full: intake waits, reads go on; make room and it resumes".into()
+            })
+        });
         let catalog = self.catalog.clone();
         readiness.add(move || {
             catalog.dead_letters_full().then(|| {

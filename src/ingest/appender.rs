@@ -2,7 +2,9 @@
 //! acknowledgements of everything in it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Sender, TryRecvError};
@@ -15,8 +17,12 @@ use crate::catalog::{self, Durable, Outcome};
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, encode};
 use crate::position::{Mark, Offset, Position, Seq, Stream, UnixMillis};
+use crate::shutdown::Shutdown;
 use crate::source::Watermark;
 use crate::wal::{AppendError, Appended, Draft, Trimmer, Wal};
+
+/// Between two tries to append to a full disk.
+const ROOM_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the appender writes to and tells.
 pub struct AppenderEnds {
@@ -27,6 +33,9 @@ pub struct AppenderEnds {
     /// which fills the queue, which pauses the sources.
     pub applier: Sender<catalog::Frame>,
     pub offsets: DurableOffsets,
+    /// Set while the log waits for room on the disk.
+    pub no_room: Arc<AtomicBool>,
+    pub shutdown: Shutdown,
     pub frame_bytes_max: usize,
     pub metrics: Metrics,
 }
@@ -147,19 +156,23 @@ impl Appender {
     }
 
     fn take_batch(&mut self, batch: PendingBatch, decoded: Vec<Decoded>) {
-        for item in decoded {
-            self.take_item(item);
+        let run = decoded.iter().map_while(|item| Some((&item.position, item.redelivered?)));
+        let repeated = self.ends.duplicates.repeated(run);
+        for (at, item) in decoded.into_iter().enumerate() {
+            self.take_item(item, at < repeated);
         }
         self.frame.watermarks.push((batch.watermark, batch.number));
         self.frame.held_bytes += batch.bytes;
     }
 
-    fn take_item(&mut self, item: Decoded) {
+    /// `repeated`: already known as a duplicate.
+    fn take_item(&mut self, item: Decoded, repeated: bool) {
         let duplicates = &mut self.ends.duplicates;
         let verdict = match &item.body {
             Body::Moved => duplicates.judge_move(&item.position),
             Body::Start { .. } => duplicates.judge_start(&item.position),
-            _ => duplicates.judge(&item.position, item.redelivered),
+            _ if repeated => Verdict::Duplicate,
+            _ => duplicates.judge(&item.position),
         };
         let (body, encoded) = match verdict {
             Verdict::Passed => return,
@@ -194,7 +207,7 @@ impl Appender {
         let mut frame = std::mem::take(&mut self.frame);
         let records = std::mem::take(&mut frame.records);
         if !frame.drafts.is_empty() {
-            let appended = self.ends.wal.append(&frame.drafts)?;
+            let appended = self.append(&frame.drafts)?;
             self.count(&appended, frame.drafts.len());
             self.show_offsets(&records);
             frame.acknowledge();
@@ -211,6 +224,27 @@ impl Appender {
         frame.drafts.clear();
         self.frame.drafts = frame.drafts;
         Ok(())
+    }
+
+    /// Appends, and waits for room where the disk is full: nothing of the frame was written, the
+    /// queue fills behind it, the sources pause, and reads go on.
+    fn append(&mut self, drafts: &[Draft]) -> Result<Appended, AppendError> {
+        loop {
+            match self.ends.wal.append(drafts) {
+                Err(error @ AppendError::NoRoom { .. }) if !self.ends.shutdown.is_asked() => {
+                    if !self.ends.no_room.swap(true, Ordering::AcqRel) {
+                        tracing::error!(%error, "no room for the log: waiting until there is");
+                    }
+                    std::thread::sleep(ROOM_PAUSE);
+                }
+                appended => {
+                    if self.ends.no_room.swap(false, Ordering::AcqRel) && appended.is_ok() {
+                        tracing::info!("there is room for the log again");
+                    }
+                    return appended;
+                }
+            }
+        }
     }
 
     /// Sets the durable offset of each partition in the frame, once.

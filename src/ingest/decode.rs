@@ -1,5 +1,6 @@
 //! From what a broker delivered to what the log records.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -81,7 +82,7 @@ impl Decoder {
     fn decode(&self, source: usize, item: Item) -> Decoded {
         let (time, redelivered, body) = match item.what {
             What::Message(delivery) => {
-                (delivery.time, delivery.redelivered, self.decode_delivery(source, delivery))
+                (delivery.time, delivery.redelivered, self.decode_guarded(source, delivery))
             }
             What::Moved => (UnixMillis::now(), None, Body::Moved),
             What::Start { forget_others } => {
@@ -96,6 +97,18 @@ impl Decoder {
             body,
             redelivered,
         }
+    }
+
+    /// A message that makes the decoder panic must not end the process at every start: it has no
+    /// seq yet that could be rejected, and the broker would deliver it for ever.
+    fn decode_guarded(&self, source: usize, delivery: Delivery) -> Body {
+        let kept = delivery.clone();
+        let decode = AssertUnwindSafe(|| self.decode_delivery(source, delivery));
+        std::panic::catch_unwind(decode).unwrap_or_else(|_| {
+            let detail = "a fault of the decoder, not of the message: please report it";
+            let refusal = Refusal::new(Reason::DecoderFault, detail);
+            Body::Rejected(Rejection { refusal, original: original(kept) })
+        })
     }
 
     fn decode_delivery(&self, source: usize, delivery: Delivery) -> Body {

@@ -1,9 +1,10 @@
 //! Which deliveries are already in the log.
 //!
 //! Kafka's are recognised by their offset, always. A queue has no offsets: what it delivers
-//! again after a lost connection is the ordered tail of what it delivered before and was not
-//! acked. So the last records of a queue are remembered in order, and a run of redeliveries
-//! that repeats their end is recognised; the first that does not match ends the comparison.
+//! again after a lost connection begins with what was logged and not acked, which is the ordered
+//! end of what the log has of it. So the last records of a queue are remembered in order; of a
+//! run of redeliveries, as many are duplicates as its longest beginning that repeats that end
+//! exactly. Everything else is new: where the two cannot be told apart, nothing is lost.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -34,10 +35,7 @@ pub struct Duplicates {
 #[derive(Default)]
 struct QueueTail {
     recent: VecDeque<Fingerprint>,
-    /// The places in `recent` that the next redelivery may repeat: several where equal
-    /// messages follow each other.
-    expected: Vec<usize>,
-    /// The connection the comparison was made on: a new one starts it again.
+    /// The connection whose run was compared: there is one at the beginning of each.
     connection: u64,
 }
 
@@ -62,27 +60,39 @@ impl Duplicates {
         }
     }
 
-    /// Judges a delivery and, if it is new, remembers it as appended. `connection` counts the
-    /// source's connections; it means something only for a redelivery.
-    pub fn judge(&mut self, position: &Position, redelivered: Option<u64>) -> Verdict {
-        match &position.mark {
-            Mark::Next(next) => {
-                if self.offsets.get(&position.stream).is_some_and(|appended| next <= appended) {
-                    return Verdict::Duplicate;
-                }
-                self.offsets.insert(position.stream.clone(), *next);
-                Verdict::New
-            }
-            Mark::Fingerprint(print) => {
-                let tail = self.queues.entry(position.stream.clone()).or_default();
-                tail.judge(print, redelivered)
-            }
+    /// Judges a delivery and, if it is new, remembers it as appended.
+    pub fn judge(&mut self, position: &Position) -> Verdict {
+        if let Mark::Next(next) = &position.mark
+            && self.offsets.get(&position.stream).is_some_and(|appended| next <= appended)
+        {
+            return Verdict::Duplicate;
         }
+        self.appended(position);
+        Verdict::New
+    }
+
+    /// How many deliveries at the beginning of a run of redeliveries are in the log already. Each
+    /// comes with the number of its source's connection; only a connection's first run counts.
+    pub fn repeated<'a>(&mut self, run: impl Iterator<Item = (&'a Position, u64)>) -> usize {
+        let run: Vec<(&Position, u64)> = run.collect();
+        let Some((first, connection)) = run.first() else { return 0 };
+        let tail = self.queues.entry(first.stream.clone()).or_default();
+        if std::mem::replace(&mut tail.connection, *connection) == *connection {
+            return 0;
+        }
+        let repeats = |count: &usize| {
+            let end = tail.recent.iter().skip(tail.recent.len() - count);
+            end.zip(&run).all(|(known, (position, _))| match &position.mark {
+                Mark::Fingerprint(print) => print == known,
+                Mark::Next(_) => false,
+            })
+        };
+        (1..=run.len().min(tail.recent.len())).rev().find(repeats).unwrap_or(0)
     }
 
     /// Judges a bare position (see `source::What::Moved`).
     pub fn judge_move(&mut self, position: &Position) -> Verdict {
-        match self.judge(position, None) {
+        match self.judge(position) {
             Verdict::Duplicate => Verdict::Passed,
             verdict => verdict,
         }
@@ -104,24 +114,6 @@ impl QueueTail {
         if self.recent.len() > SUFFIX_MAX {
             self.recent.pop_front();
         }
-    }
-
-    fn judge(&mut self, print: &Fingerprint, redelivered: Option<u64>) -> Verdict {
-        if let Some(connection) = redelivered {
-            if connection != self.connection {
-                self.connection = connection;
-                self.expected = (0..self.recent.len()).collect();
-            }
-            let recent = &self.recent;
-            self.expected.retain(|place| recent.get(*place) == Some(print));
-            if !self.expected.is_empty() {
-                self.expected.iter_mut().for_each(|place| *place += 1);
-                return Verdict::Duplicate;
-            }
-        }
-        self.expected.clear();
-        self.remember(print.clone());
-        Verdict::New
     }
 }
 
@@ -147,50 +139,52 @@ mod tests {
         Position { stream: Arc::new(stream), mark: Mark::Fingerprint(print) }
     }
 
+    fn repeated(known: &mut Duplicates, connection: u64, bodies: &[u128]) -> usize {
+        let run: Vec<Position> = bodies.iter().copied().map(queue).collect();
+        let repeated = known.repeated(run.iter().map(|position| (position, connection)));
+        for position in &run[repeated..] {
+            assert_eq!(known.judge(position), Verdict::New);
+        }
+        repeated
+    }
+
     #[test]
     fn an_offset_at_or_below_the_appended_one_is_a_duplicate() {
         let mut known = Duplicates::new([kafka(10)]);
-        assert_eq!(known.judge(&kafka(9), None), Verdict::Duplicate);
-        assert_eq!(known.judge(&kafka(10), None), Verdict::Duplicate);
-        assert_eq!(known.judge(&kafka(11), None), Verdict::New);
-        assert_eq!(known.judge(&kafka(11), None), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(9)), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(10)), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(11)), Verdict::New);
+        assert_eq!(known.judge(&kafka(11)), Verdict::Duplicate);
         assert_eq!(known.judge_move(&kafka(11)), Verdict::Passed);
         assert_eq!(known.judge_move(&kafka(12)), Verdict::New);
         assert_eq!(known.judge_start(&kafka(3)), Verdict::Passed);
     }
 
     #[test]
-    fn redeliveries_that_repeat_the_end_of_the_log_are_duplicates() {
+    fn a_run_that_repeats_the_end_of_the_log_is_duplicates_up_to_there() {
         let mut known = Duplicates::new([1, 2, 3, 4].map(queue));
         // 3 and 4 were in the log but not acked; 5 was delivered and never logged.
-        assert_eq!(known.judge(&queue(3), Some(1)), Verdict::Duplicate);
-        assert_eq!(known.judge(&queue(4), Some(1)), Verdict::Duplicate);
-        assert_eq!(known.judge(&queue(5), Some(1)), Verdict::New);
-        assert_eq!(known.judge(&queue(6), None), Verdict::New);
+        assert_eq!(repeated(&mut known, 1, &[3, 4, 5]), 2);
+        // The next connection lost it all again.
+        assert_eq!(repeated(&mut known, 2, &[3, 4, 5, 6]), 3);
+        assert_eq!(repeated(&mut known, 3, &[7]), 0);
     }
 
     #[test]
-    fn a_second_lost_connection_starts_the_comparison_again() {
-        let mut known = Duplicates::new([1, 2, 3].map(queue));
-        assert_eq!(known.judge(&queue(2), Some(1)), Verdict::Duplicate);
-        assert_eq!(known.judge(&queue(2), Some(2)), Verdict::Duplicate);
-        assert_eq!(known.judge(&queue(3), Some(2)), Verdict::Duplicate);
-        assert_eq!(known.judge(&queue(4), Some(2)), Verdict::New);
-    }
-
-    #[test]
-    fn equal_messages_in_the_tail_do_not_end_the_comparison() {
-        let mut known = Duplicates::new([1, 2, 1, 3].map(queue));
-        assert_eq!(known.judge(&queue(1), Some(1)), Verdict::Duplicate);
-        assert_eq!(known.judge(&queue(3), Some(1)), Verdict::Duplicate);
-        assert_eq!(known.judge(&queue(3), Some(1)), Verdict::New);
-    }
-
-    #[test]
-    fn the_same_body_published_again_is_no_redelivery() {
+    fn a_message_like_an_earlier_one_that_was_never_logged_is_new() {
         let mut known = Duplicates::new([1, 2].map(queue));
-        assert_eq!(known.judge(&queue(2), None), Verdict::New);
-        assert_eq!(known.judge(&queue(9), Some(1)), Verdict::New);
-        assert_eq!(known.judge(&queue(2), Some(1)), Verdict::New);
+        // The same body as the first, published again, delivered and lost before it was logged.
+        assert_eq!(repeated(&mut known, 1, &[1]), 0);
+        // And with a run that goes on beyond the end.
+        let mut known = Duplicates::new([1, 2, 1, 3].map(queue));
+        assert_eq!(repeated(&mut known, 1, &[1, 3, 3]), 2);
+    }
+
+    #[test]
+    fn only_the_first_run_of_a_connection_is_compared() {
+        let mut known = Duplicates::new([1, 2].map(queue));
+        assert_eq!(repeated(&mut known, 1, &[2]), 1);
+        assert_eq!(repeated(&mut known, 1, &[2]), 0);
+        assert_eq!(known.judge(&queue(2)), Verdict::New);
     }
 }

@@ -152,6 +152,8 @@ reasons! {
     MissingValue = 17, "missing_value";
     /// The collection is full: no slot is left.
     CollectionFull = 18, "collection_full";
+    /// The decoder panicked on it.
+    DecoderFault = 19, "decoder_fault";
 }
 
 impl serde::Serialize for Reason {

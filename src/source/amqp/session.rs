@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at the watermark, and two offers of a batch that found no room.
 const TICK: Duration = Duration::from_millis(1);
+/// How long the next of a run of redeliveries is waited for.
+const RUN_PAUSE: Duration = Duration::from_millis(250);
 /// The broker's patience with a delivery that is not acked is 30 minutes by default.
 const BLOCKED_MAX: Duration = Duration::from_secs(60);
 
@@ -176,6 +178,7 @@ impl<'a> Session<'a> {
     }
 
     async fn consume(&mut self, consumer: &mut Consumer) -> Result<Ended, String> {
+        self.take_run(consumer).await?;
         loop {
             self.ack().await?;
             self.offer();
@@ -199,6 +202,25 @@ impl<'a> Session<'a> {
                 }
             }
         }
+    }
+
+    /// Takes what the broker delivers again after a lost connection as one batch, however many
+    /// they are (`prefetch` at most): only the whole run can be compared with the log's end.
+    async fn take_run(&mut self, consumer: &mut Consumer) -> Result<(), String> {
+        while self.items.len() < usize::from(self.settings.prefetch) {
+            let next = tokio::time::timeout(RUN_PAUSE, consumer.next()).await;
+            // The broker sends a run in one go: a pause is its end.
+            let Ok(delivery) = next else { break };
+            self.take(delivery)?;
+            let again = |item: &Item| match &item.what {
+                What::Message(delivery) => delivery.redelivered.is_some(),
+                What::Moved | What::Start { .. } => false,
+            };
+            if !self.items.last().is_some_and(again) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The broker's cancel is a `None`, a lost channel an error: both end the session.
