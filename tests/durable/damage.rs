@@ -105,7 +105,8 @@ fn a_missing_file_is_named() {
     furnish(home.path());
     let files = files(home.path());
     for extension in ["wal", "arrow", "jsonl", "graph"] {
-        assert!(files.iter().filter(|file| is(file, extension)).count() > 1, "no {extension}");
+        let count = files.iter().filter(|file| is(file, extension)).count();
+        assert!(count > 1, "{count} files with the extension {extension}");
     }
     for file in files.iter().filter(|file| !is(file, "graph")) {
         match damaged(home.path(), file, |file| std::fs::remove_file(file).unwrap()) {

@@ -29,7 +29,7 @@ pub struct Node {
 /// Sizes so small that everything the real ones do happens within a hundred records.
 pub fn catalog_options() -> CatalogOptions {
     let collection =
-        CollectionOptions { graph_rows_min: 6, segment_rows_max: 64, dead_share_max: 0.3 };
+        CollectionOptions { graph_rows_min: 3, segment_rows_max: 64, dead_share_max: 0.3 };
     CatalogOptions { collection, ..CatalogOptions::default() }
 }
 

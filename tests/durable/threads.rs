@@ -9,10 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use pointd::apply::{
-    Applier, ApplierOptions, ApplyError, Durable, Frame, Lines, Recovered, recover,
-};
-use pointd::catalog::{Catalog, CheckpointError, Outcome, handover};
+use pointd::apply::{Applier, ApplierOptions, ApplyError, Lines, Recovered, recover};
+use pointd::catalog::{Catalog, CheckpointError, Durable, Frame, Outcome, handover};
 use pointd::disk::{Disk, Step, Witness};
 use pointd::maintain::Maintainer;
 use pointd::metrics::Metrics;
