@@ -1,7 +1,7 @@
 //! Checkpoints, merges and graphs, on one thread with low priority.
 //!
-//! Promise: a checkpoint that is asked for is what the thread does next; a merge or a graph
-//! that is being built is given up for it. Log files go only after the manifest that holds
+//! Promise: a checkpoint that is asked for is what the thread does next. A merge is given up for
+//! it; a graph, which takes minutes, is interrupted and goes on. Log files go only after the manifest that holds
 //! their records is durable. No promise: when merges and graphs are done; search is exact and
 //! complete without them.
 
@@ -46,7 +46,10 @@ impl Maintainer {
             tracing::warn!(%error, "maintenance runs with normal priority");
         }
         loop {
-            self.improve();
+            if let Err(error) = self.improve() {
+                self.shutdown.ask();
+                return Err(error);
+            }
             let Some(sealed) = self.work.next() else { return Ok(()) };
             if let Err(error) = self.checkpoint(sealed) {
                 self.shutdown.ask();
@@ -85,20 +88,36 @@ impl Maintainer {
         Ok(())
     }
 
-    /// Merges and builds graphs until there is nothing to do or a checkpoint is wanted. What
-    /// fails is left until after the next checkpoint.
-    fn improve(&self) {
+    /// Merges until there is nothing to do or a checkpoint is wanted, then builds graphs. What
+    /// fails is left until after the next checkpoint; an error is one of a checkpoint.
+    fn improve(&self) -> Result<(), CheckpointError> {
         let cancel = self.work.cancel();
         for (name, collection) in self.catalog.collections() {
             let merges = repeat(cancel, || collection.merge(cancel));
             if let Err(error) = merges {
                 tracing::warn!(collection = name, %error, "merge failed");
             }
-            let graphs = repeat(cancel, || collection.build_graph(cancel));
+            let mut checkpoint = Ok(());
+            let mut stop = || self.interrupt(&mut checkpoint);
+            let graphs = repeat(cancel, || collection.build_graph(&mut stop));
             if let Err(error) = graphs {
                 tracing::warn!(collection = name, %error, "graph not built");
             }
+            checkpoint?;
         }
+        Ok(())
+    }
+
+    /// Between two steps of a graph: makes the checkpoint that is wanted, if one is. A busy
+    /// intake wants one every few seconds, so a graph given up for each would never be built.
+    /// True at the end, or when `checkpoint` has failed for good.
+    fn interrupt(&self, checkpoint: &mut Result<(), CheckpointError>) -> bool {
+        if !self.work.cancel().load(Ordering::SeqCst) {
+            return false;
+        }
+        let Some(sealed) = self.work.next() else { return true };
+        *checkpoint = self.checkpoint(sealed);
+        checkpoint.is_err()
     }
 }
 

@@ -1,6 +1,13 @@
 //! One test binary: it links FAISS and librdkafka once instead of twenty times.
 
 mod brokers;
+mod cpu;
 mod durable;
+mod harness;
+mod pipeline;
+mod poison;
+mod produce;
+mod recall;
+mod restart;
 mod sources;
 mod tidy;

@@ -9,11 +9,11 @@ use pointd::commands::produce::generate;
 use serde_json::{Value, json};
 
 use crate::brokers::kafka::Kafka;
-use crate::harness::{PATIENCE, Pointd, Setup, binary};
+use crate::harness::{PATIENCE, Pointd, Setup, binary, pause_for};
 
 pub const DIM: usize = 128;
 pub const SEED: u64 = 7;
-pub const CLUSTERS: usize = 50;
+pub const CLUSTERS: u64 = 50;
 pub const COLLECTION: &str = "points";
 pub const PARTITIONS: i32 = 4;
 
@@ -44,7 +44,8 @@ pub fn assert_equals_model(pointd: &Pointd, points: u64) {
     let mut offset = Value::Null;
     let mut expected = 0;
     loop {
-        let body = json!({"limit": 1000, "offset": offset, "with_payload": true, "with_vector": true});
+        let body =
+            json!({"limit": 1000, "offset": offset, "with_payload": true, "with_vector": true});
         let page = pointd.post(&format!("/collections/{COLLECTION}/points/scroll"), &body);
         for point in page["result"]["points"].as_array().unwrap() {
             assert_eq!(point["id"], json!(expected));
@@ -88,7 +89,9 @@ fn durable_offsets(data: &Path) -> Vec<u64> {
         .map(|partition| {
             let mark = format!("/{partition} next ");
             text.lines()
-                .filter_map(|line| line.split_once(&mark)?.1.split_whitespace().next()?.parse().ok())
+                .filter_map(|line| {
+                    line.split_once(&mark)?.1.split_whitespace().next()?.parse().ok()
+                })
                 .max()
                 .unwrap_or(0)
         })
@@ -110,10 +113,14 @@ fn a_hundred_thousand_points_from_kafka_are_counted_retrieved_and_searched() {
     let mut looks = 0;
     pointd.wait_until("all points", PATIENCE * 2, |pointd| {
         // Committed first: what is durable can only have grown since.
-        let committed: Vec<Option<u64>> =
-            (0..PARTITIONS).map(|partition| kafka.committed("pipeline", topic, partition)).collect();
+        let committed: Vec<Option<u64>> = (0..PARTITIONS)
+            .map(|partition| kafka.committed("pipeline", topic, partition))
+            .collect();
         for (durable, committed) in durable_offsets(&setup.data()).iter().zip(&committed) {
-            assert!(committed.unwrap_or(0) <= *durable, "committed {committed:?}, durable {durable}");
+            assert!(
+                committed.unwrap_or(0) <= *durable,
+                "committed {committed:?}, durable {durable}"
+            );
         }
         looks += 1;
         pointd.count(COLLECTION) == POINTS
@@ -181,7 +188,7 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        std::thread::park_timeout(Duration::from_millis(random % 400));
+        pause_for(Duration::from_millis(random % 400));
         pointd.kill_9();
     }
     let pointd = setup.start();
@@ -191,6 +198,7 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
     // collection.
     let applied = pointd.metric("pointd_applied_records{kind=\"operations\"}").unwrap();
     assert_eq!(applied as u64, POINTS + 1);
-    let segments = pointd.metric(&format!("pointd_segments{{collection=\"{COLLECTION}\"}}")).unwrap();
+    let segments =
+        pointd.metric(&format!("pointd_segments{{collection=\"{COLLECTION}\"}}")).unwrap();
     assert!(segments > 0.0, "no checkpoint made a segment: the kills tested too little");
 }

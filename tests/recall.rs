@@ -1,11 +1,7 @@
 //! Recall of default searches against exact ones, with and without filters: a filter must never
 //! cost recall.
 
-use std::sync::atomic::AtomicBool;
-
-use pointd::collection::{
-    Collection, CollectionOptions, Query, ScoredPoint, Search, Select,
-};
+use pointd::collection::{Collection, CollectionOptions, Query, ScoredPoint, Search, Select};
 use pointd::disk::Disk;
 use pointd::filter::Filter;
 use pointd::metrics::Metrics;
@@ -79,7 +75,7 @@ fn build(points: Vec<Placed>, distance: Distance, queries: Vec<Vec<f32>>) -> Bui
     }
     let flushed = collection.flush(collection.seal()).unwrap();
     collection.install(flushed).unwrap();
-    assert!(collection.build_graph(&AtomicBool::new(false)).unwrap(), "no graph was built");
+    assert!(collection.build_graph(&mut || false).unwrap(), "no graph was built");
     Built { collection, queries, _directory: directory }
 }
 
@@ -106,7 +102,8 @@ impl Built {
             let exact = self.search(query, filter, true);
             let given = self.search(query, filter, false);
             expected += exact.len();
-            found += exact.iter().filter(|hit| given.iter().any(|g| g.point.id == hit.point.id)).count();
+            found +=
+                exact.iter().filter(|hit| given.iter().any(|g| g.point.id == hit.point.id)).count();
         }
         assert!(expected > 0);
         found as f64 / expected as f64
@@ -123,7 +120,9 @@ impl Built {
                 ]});
                 let filter = serde_json::from_value(condition).unwrap();
                 let recall = self.recall(&filter, self.queries.len().min(25));
-                println!("recall@{LIMIT} {what}: {recall:.4} with a filter that keeps {share} % ({kind})");
+                println!(
+                    "recall@{LIMIT} {what}: {recall:.4} with a filter that keeps {share} % ({kind})"
+                );
                 assert!(recall >= RECALL_MIN, "{what}, {kind} {share} %: {recall}");
             }
         }

@@ -21,7 +21,7 @@ impl Graph {
         distance: Distance,
         vectors: Owner,
         params: GraphParams,
-        cancelled: impl Fn() -> bool,
+        mut cancelled: impl FnMut() -> bool,
     ) -> Result<Option<Graph>, AnnError> {
         if !(2..=512).contains(&params.m) || params.ef_construction == 0 {
             return Err(AnnError::Params(params));

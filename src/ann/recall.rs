@@ -16,12 +16,13 @@ use super::*;
 
 const QUERIES: usize = 200;
 
-struct Set {
+pub(super) struct Set {
     name: String,
-    rows: Arc<Rows>,
+    pub rows: Arc<Rows>,
     /// The cluster of each row, for filters that follow the clusters.
-    cluster: Vec<u32>,
-    queries: Vec<Vec<f32>>,
+    pub cluster: Vec<u32>,
+    /// With the cluster each is of.
+    pub queries: Vec<(Vec<f32>, u32)>,
 }
 
 /// Every 300th row of the file is held out as a query.
@@ -36,14 +37,14 @@ fn from_file() -> Option<Set> {
         let (floats, _) = row.as_chunks::<4>();
         let mut row: Vec<f32> = floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         normalize(&mut row);
+        let number = names.iter().position(|name| name == &label).unwrap_or_else(|| {
+            names.push(label);
+            names.len() - 1
+        });
         if n % 300 == 0 {
-            queries.push(row);
+            queries.push((row, number as u32));
         } else {
             values.extend_from_slice(&row);
-            let number = names.iter().position(|name| name == &label).unwrap_or_else(|| {
-                names.push(label);
-                names.len() - 1
-            });
             cluster.push(number as u32);
         }
     }
@@ -52,7 +53,13 @@ fn from_file() -> Option<Set> {
 }
 
 /// `copies` rows in a row are the same vector.
-fn made_up(name: &str, rows: usize, dimensions: usize, clusters: usize, copies: usize) -> Set {
+pub(super) fn made_up(
+    name: &str,
+    rows: usize,
+    dimensions: usize,
+    clusters: usize,
+    copies: usize,
+) -> Set {
     let mut random = SmallRng::seed_from_u64(42);
     let centres: Vec<Vec<f32>> =
         (0..clusters).map(|_| (0..dimensions).map(|_| gaussian(&mut random)).collect()).collect();
@@ -65,7 +72,7 @@ fn made_up(name: &str, rows: usize, dimensions: usize, clusters: usize, copies: 
         normalize(&mut row);
         (row, cluster as u32)
     };
-    let queries = (0..QUERIES).map(|_| draw(&mut random).0).collect();
+    let queries = (0..QUERIES).map(|_| draw(&mut random)).collect();
     let (mut values, mut cluster) = (Vec::new(), Vec::new());
     while cluster.len() < rows {
         let (row, number) = draw(&mut random);
@@ -118,7 +125,7 @@ fn measure(set: &Set, distance: Distance, params: GraphParams, efs: &[usize], fi
             let truth: Vec<_> = set
                 .queries
                 .iter()
-                .map(|query| exact(distance, &set.rows, query, limit, &filter.passes))
+                .map(|(query, _)| exact(distance, &set.rows, query, limit, &filter.passes))
                 .collect();
             if plan(count as u64, allowed as u64, limit) == Plan::Exact {
                 println!("  {:>14} k {limit:>3} planned exact", filter.name);
@@ -132,7 +139,7 @@ fn measure(set: &Set, distance: Distance, params: GraphParams, efs: &[usize], fi
             for effort in planned.into_iter().chain(efs.iter().map(deep)) {
                 let (mut hits, mut of, mut worst, mut gave_up) = (0, 0, 1.0f64, 0);
                 let mut times = Vec::new();
-                for (query, truth) in set.queries.iter().zip(&truth) {
+                for ((query, _), truth) in set.queries.iter().zip(&truth) {
                     let started = Instant::now();
                     let found = graph.search(query, limit, effort, selector).unwrap();
                     times.push(started.elapsed().as_secs_f64() * 1e3);

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,6 +18,9 @@ use crate::operation::check_nesting;
 
 /// A longer body is parsed on a thread of its own.
 const PARSE_ASIDE_KIBIBYTES: u32 = 64;
+
+/// A body that is this many times too long is not read to its end.
+const DISCARD_BODIES: usize = 8;
 
 /// A parsed body. It keeps its room in `bodies` until the handler is done with it.
 pub(super) struct Json<T> {
@@ -42,6 +46,8 @@ impl<T: Body> FromRequest<Arc<Shared>> for Json<T> {
         let max = shared.settings.body_bytes_max;
         let length = declared_length(&request);
         if length.is_some_and(|length| length > max) {
+            // Failing to is no worse than not trying.
+            let _ = timeout_at(deadline.at, discard(request, max)).await;
             return Err(ApiError::BodyTooLarge { max });
         }
         let kibibytes = u32::try_from(length.unwrap_or(max).div_ceil(1024)).unwrap_or(u32::MAX);
@@ -61,6 +67,23 @@ impl<T: Body> FromRequest<Arc<Shared>> for Json<T> {
                 .map_err(|error| ApiError::Broken(format!("parsing ended early: {error}")))??,
         };
         Ok(Json { body, room })
+    }
+}
+
+/// Reads a body that is too long, and keeps nothing. Most clients read no answer before they
+/// have sent everything: closing on them would show them a reset connection and no reason.
+/// One that asked whether to send is just told no.
+async fn discard(request: Request, max: usize) {
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let most = max.saturating_mul(DISCARD_BODIES);
+    let (mut seen, mut chunks) = (0, request.into_body().into_data_stream());
+    while let Some(Ok(chunk)) = chunks.next().await {
+        seen += chunk.len();
+        if seen > most {
+            return;
+        }
     }
 }
 

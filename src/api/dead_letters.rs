@@ -1,4 +1,4 @@
-//! `GET /dead-letters`: what could not be applied, and why.
+//! `GET /dead-letters`: what could not be applied, and why. `DELETE` makes room.
 
 use std::sync::Arc;
 
@@ -98,6 +98,37 @@ pub(super) async fn list(State(shared): Context, page: PageParams) -> Result<Ans
         Answer::of(&page, context.settings.answer_bytes_max)
     };
     shared.read(deadline, work).await
+}
+
+/// Query parameters. Required: nobody discards everything by leaving a parameter out.
+#[derive(Deserialize)]
+pub(super) struct DiscardParams {
+    /// The last seq to discard.
+    up_to: u64,
+}
+
+#[derive(Serialize)]
+struct Discarded {
+    discarded: usize,
+}
+
+/// Forgets dead letters, oldest first. Durable with the next checkpoint: a crash before it
+/// brings them back.
+pub(super) async fn discard(
+    State(shared): Context,
+    params: DiscardParams,
+) -> Result<Answer, ApiError> {
+    let discarded = shared.doors.catalog.discard_dead_letters(Seq(params.up_to));
+    tracing::info!(discarded, up_to = params.up_to, "dead letters discarded");
+    Answer::of(&Discarded { discarded }, shared.settings.answer_bytes_max)
+}
+
+impl FromRequestParts<Arc<Shared>> for DiscardParams {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        query(parts, shared).await
+    }
 }
 
 impl FromRequestParts<Arc<Shared>> for PageParams {

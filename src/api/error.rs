@@ -141,6 +141,7 @@ impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::NoSuchPoint(_) => ApiError::NotFound(error.to_string()),
+            ReadError::Failed(_) => ApiError::Broken(error.to_string()),
             error => ApiError::BadInput(error.to_string()),
         }
     }

@@ -47,7 +47,7 @@ fn service_routes() -> Router<Arc<Shared>> {
         .route("/readyz", get(service::readyz))
         .route("/metrics", get(service::metrics))
         .route("/sources", get(sources::list))
-        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters", get(dead_letters::list).delete(dead_letters::discard))
 }
 
 fn collection_routes() -> Router<Arc<Shared>> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::Context;
 use super::answer::Answer;
 use super::error::ApiError;
+use super::{Context, Doors};
 use crate::catalog::StreamProgress;
 use crate::position::{Offset, Stream, UnixMillis};
 use crate::source::status::{Kind, SourceReport, State as SourceState, StreamReport, StreamState};
@@ -83,6 +83,21 @@ pub(super) async fn list(State(shared): Context) -> Result<Answer, ApiError> {
         sources: join(&*doors.sources, doors.catalog.progress(), UnixMillis::now()),
     };
     Answer::of(&view, shared.settings.answer_bytes_max)
+}
+
+/// Sets the lag of every assigned stream in the metrics.
+pub(super) fn publish_lag(doors: &Doors) {
+    for view in join(&*doors.sources, doors.catalog.progress(), UnixMillis::now()) {
+        for stream in view.streams {
+            let Some(lag) = stream.lag_seconds else { continue };
+            let (name, partition) = match &stream.place {
+                Place::Partition { topic, partition } => (topic, partition.to_string()),
+                Place::Queue { queue } => (queue, "-".to_owned()),
+            };
+            let gauge = &doors.metrics.source.lag_seconds;
+            gauge.with_label_values(&[view.source.as_str(), name, &partition]).set(lag);
+        }
+    }
 }
 
 /// One sentence for each stream that needs an operator.

@@ -18,6 +18,11 @@ impl Catalog {
         self.state().collections.get(name).map(|held| held.collection.clone())
     }
 
+    /// Whether the configuration has created a collection of this name, ever.
+    pub fn was_configured(&self, name: &str) -> bool {
+        self.state().configured.contains(name)
+    }
+
     /// By name.
     pub fn collections(&self) -> Vec<(String, Arc<Collection>)> {
         let state = self.state();

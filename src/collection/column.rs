@@ -45,6 +45,8 @@ pub(super) struct Standing {
     pub(super) live: Arc<RoaringBitmap>,
     /// Null rows that are their slot's newest.
     pub(super) tombstones: u32,
+    /// How many of them a merge found to be needed. The others may be, or not.
+    pub(super) needed: u32,
     pub(super) graph: Option<Arc<Graph>>,
     /// Set once the rows are in a file, though not read from there yet. A manifest may name
     /// the file from then on, so it is never written again.
@@ -57,6 +59,7 @@ impl Standing {
             segment,
             live: Arc::default(),
             tombstones: 0,
+            needed: 0,
             graph: None,
             flushed: Arc::default(),
         }
@@ -65,6 +68,11 @@ impl Standing {
     /// Rows that nothing needs any more.
     pub(super) fn dead(&self) -> u64 {
         u64::from(self.segment.rows()) - self.live.len() - u64::from(self.tombstones)
+    }
+
+    /// Null rows that a merge may find to be needed no more.
+    pub(super) fn doubtful(&self) -> u64 {
+        u64::from(self.tombstones.saturating_sub(self.needed))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::state::{State, Which};
 use super::{Collection, CollectionOptions, OpenError};
@@ -58,15 +57,15 @@ pub(super) fn missing(
 
 impl Collection {
     /// Builds, saves and attaches at most one missing graph, of the largest segment that shall
-    /// have one. True if it did. Runs for minutes, without the lock; `cancel` ends it soon.
-    pub fn build_graph(&self, cancel: &AtomicBool) -> Result<bool, GraphError> {
+    /// have one. True if it did. Runs for minutes, without the lock; `stop` is asked between two
+    /// short steps, and may seal, flush and install meanwhile.
+    pub fn build_graph(&self, stop: &mut dyn FnMut() -> bool) -> Result<bool, GraphError> {
         let missing = missing(&self.read(), &self.options);
         let Some((place, number, file)) = missing else { return Ok(false) };
         let distance = self.vectors[place].params.distance;
         let build = |source| GraphError::Build { segment: file.path().to_owned(), source };
         let vectors: Arc<dyn Vectors> = Arc::clone(&file) as Arc<dyn Vectors>;
-        let cancelled = || cancel.load(Ordering::Relaxed);
-        let graph = Graph::build(distance, vectors, GraphParams::default(), cancelled);
+        let graph = Graph::build(distance, vectors, GraphParams::default(), stop);
         let Some(graph) = graph.map_err(build)? else { return Ok(false) };
         let bytes = graph.save(fingerprint(&file)).map_err(build)?;
         let path = self.graph_path(place, number);

@@ -47,6 +47,7 @@ impl Collection {
         let needed = needed(&inputs, &tombstones);
         let (kept, dropped): (Vec<_>, Vec<_>) =
             tombstones.into_iter().partition(|(_, slot)| needed.contains(slot.0));
+        let kept_nulls = kept.len() as u32;
         let mut picks: Vec<Pick> = kept.into_iter().map(|(pick, _)| pick).collect();
         for ((_, _, live), input) in inputs.segments.iter().zip(0..) {
             picks.extend(live.iter().map(|row| Pick { input, row }));
@@ -62,7 +63,8 @@ impl Collection {
             let path = self.segment_path(inputs.which, number);
             let file = SegmentFile::open(&path, self.column_type(inputs.which), written)
                 .map_err(io::Error::other)?;
-            let standing = Standing::new(Segment::File(Arc::new(file)));
+            let segment = Segment::File(Arc::new(file));
+            let standing = Standing { needed: kept_nulls, ..Standing::new(segment) };
             self.write().column_mut(inputs.which).segments.insert(number, standing);
         }
         self.repoint(&inputs, number, &picks, &dropped);
@@ -97,11 +99,10 @@ impl Collection {
             let to = to.map_or(Place::NONE, |row| Place::new(number, row, null));
             column.repoint(slot, Place::new(*input, pick.row, null), to);
         };
-        let numbered: Vec<(u32, Pick)> = (0..).zip(picks.iter().copied()).collect();
-        for rows in numbered.chunks(HOLD_ROWS) {
+        for (picks, first) in picks.chunks(HOLD_ROWS).zip((0..).step_by(HOLD_ROWS)) {
             let mut state = self.write();
             let column = state.column_mut(inputs.which);
-            for (row, pick) in rows.iter().copied() {
+            for (pick, row) in picks.iter().copied().zip(first..) {
                 let slot = inputs.segments[pick.input as usize].1.slot(pick.row);
                 from(pick, slot, column, Some(row));
             }
@@ -156,12 +157,16 @@ fn files(column: &Column) -> impl Iterator<Item = (u32, &Standing)> {
     all.filter(|(_, standing)| matches!(standing.segment, Segment::File(_)))
 }
 
-/// One segment with too many dead rows, or several of about the same size.
+/// One segment with too many rows that may go, or several of about the same size.
 fn choose_segments(column: &Column, options: &CollectionOptions) -> Option<Vec<u32>> {
-    let too_dead = |standing: &Standing| {
-        standing.dead() as f64 > options.dead_share_max * f64::from(standing.segment.rows())
+    let too_many = |rows: u64, standing: &Standing| {
+        rows as f64 > options.dead_share_max * f64::from(standing.segment.rows())
     };
-    if let Some((number, _)) = files(column).find(|(_, standing)| too_dead(standing)) {
+    // Dead rows first: they are what null rows are needed for.
+    let dead = files(column).find(|(_, standing)| too_many(standing.dead(), standing));
+    let doubtful = |standing: &Standing| standing.dead() + standing.doubtful();
+    let doubtful = || files(column).find(|(_, standing)| too_many(doubtful(standing), standing));
+    if let Some((number, _)) = dead.or_else(doubtful) {
         return Some(vec![number]);
     }
     let rows_max = u64::from(options.segment_rows_max);

@@ -2,6 +2,7 @@
 
 mod check;
 mod log;
+pub mod produce;
 pub mod sample;
 mod serve;
 pub mod wal;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Overrides;
+use crate::config::{ConfigError, Overrides};
 
 /// Turns Kafka topics and RabbitMQ queues of point operations into a durable, queryable
 /// vector collection.
@@ -28,6 +29,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Validate a configuration and print what it amounts to, without secrets.
     Check(ConfigArgs),
+    /// Publish a file or generated points to Kafka or RabbitMQ.
+    Produce(produce::ProduceArgs),
     /// Look into the log.
     #[command(subcommand)]
     Wal(wal::WalCommand),
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Produce(args) => produce::run(args).map_err(Into::into),
         Command::Wal(command) => wal::run(&command),
     };
     match result {
@@ -76,7 +80,11 @@ pub fn main() -> ExitCode {
                 eprintln!("  because: {cause}");
                 source = cause.source();
             }
-            ExitCode::FAILURE
+            // EX_CONFIG: starting again without a change is of no use.
+            match error.is::<ConfigError>() {
+                true => ExitCode::from(78),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::api::ApiSettings;
 use crate::ingest::IngestSettings;
@@ -208,7 +209,10 @@ impl Settings {
         self.api.validate().map_err(|error| ("api".to_owned(), error.to_string()))?;
         self.ingest.validate().map_err(|(key, detail)| (format!("ingest.{key}"), detail))?;
         self.storage.validate().map_err(|(key, detail)| (format!("storage.{key}"), detail))?;
-        if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+        // A single word that is no level would be taken for a module's name, and silence the rest.
+        let level = &self.log.level;
+        let directives = level.contains(['=', ',']) && level.parse::<Targets>().is_ok();
+        if !directives && level.parse::<LevelFilter>().is_err() {
             let detail = "give error, warn, info, debug or trace, or directives by module";
             return Err(("log.level".into(), detail.into()));
         }
@@ -218,6 +222,9 @@ impl Settings {
             if name.is_empty() || name.len() > 255 {
                 return Err(at("a collection's name has 1 to 255 bytes".into()));
             }
+        }
+        if self.shutdown.deadline.is_zero() {
+            return Err(("shutdown.deadline".into(), "give more than 0s".into()));
         }
         if let Some(sample) = &self.sample {
             if !self.source.iter().any(|source| source.embedded.is_some()) {
@@ -281,6 +288,9 @@ impl StorageSettings {
         }
         if self.dead_letters_max == 0 {
             return Err(("dead_letters_max", "give at least 1".into()));
+        }
+        if self.dead_letter_bytes_max == 0 {
+            return Err(("dead_letter_bytes_max", "give at least 1".into()));
         }
         if !(0.0..=1.0).contains(&self.dead_share_max) {
             return Err(("dead_share_max", "give a share from 0 to 1".into()));

@@ -42,7 +42,7 @@ fn faults_name_the_key_and_what_would_be_right() {
     let cases = [
         ("[api]\nlistne = \"127.0.0.1:1\"", "api.listne", "listen"),
         ("[api]\nlisten = \"nowhere\"", "api.listen", "socket address"),
-        ("[api]\nlisten = 5", "api.listen", "string"),
+        ("[api]\nlisten = 5", "api.listen", "socket address"),
         ("[storage]\nlog_file_bytes = \"big\"", "storage.log_file_bytes", "u64"),
         ("[storage]\nlog_file_bytes = 1", "storage.log_file_bytes", "at least 4096"),
         ("[storage]\nlog_file_bytes = -1", "storage.log_file_bytes", "u64"),

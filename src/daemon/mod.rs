@@ -132,9 +132,9 @@ impl Daemon {
         info!(deadline_seconds = deadline.as_secs(), "stopping");
         let (ended, end) = crossbeam_channel::bounded(1);
         std::thread::Builder::new().name("stop".into()).spawn(move || {
-            sources.join();
+            let sources = sources.join();
             let http = http.join().unwrap_or(Err(DaemonError::Panicked("http")));
-            let _ = ended.send(stages.join().and(http));
+            let _ = ended.send(stages.join().and(sources).and(http));
         })?;
         match end.recv_timeout(deadline) {
             Ok(result) => {

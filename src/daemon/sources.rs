@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 
 use tracing::info;
 
-use super::StartError;
 use super::stages::Stages;
+use super::{DaemonError, StartError};
 use crate::config::{Settings, SourceKind};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -22,7 +22,8 @@ use crate::source::{Watermark, Wiring};
 const BROKER_FILE: &str = "embedded-broker";
 
 pub(super) struct Sources {
-    threads: Vec<JoinHandle<()>>,
+    /// True from each that ended because it was asked to.
+    threads: Vec<JoinHandle<bool>>,
     statuses: Vec<Arc<Status>>,
     /// Dropped after the sources that read from it.
     brokers: Vec<EmbeddedBroker>,
@@ -79,7 +80,7 @@ impl Sources {
                         .map_err(|error| failed(error.to_string()))?
                 }
             };
-            sources.threads.push(thread);
+            sources.threads.push(watch(&source.name, thread, shutdown)?);
         }
         Ok(sources)
     }
@@ -99,13 +100,33 @@ impl Sources {
     }
 
     /// Returns when every source has told its broker what is durable, or given up.
-    pub fn join(self) {
+    pub fn join(self) -> Result<(), DaemonError> {
+        let mut result = Ok(());
         for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("a source ended with a panic");
+            if !thread.join().unwrap_or(false) {
+                result = Err(DaemonError::Panicked("source"));
             }
         }
+        result
     }
+}
+
+/// A source ends when shutdown is asked for. One that ends otherwise has panicked, and a daemon
+/// that quietly reads one source less is worse than one that ends and is started again.
+fn watch(
+    name: &str,
+    source: JoinHandle<()>,
+    shutdown: &Shutdown,
+) -> std::io::Result<JoinHandle<bool>> {
+    let (name, shutdown) = (name.to_owned(), shutdown.clone());
+    std::thread::Builder::new().name(format!("watch-{name}")).spawn(move || {
+        let ended = source.join().is_ok() && shutdown.is_asked();
+        if !ended {
+            tracing::error!(source = name, "the source ended by itself: stopping");
+            shutdown.ask();
+        }
+        ended
+    })
 }
 
 fn announce(broker: &EmbeddedBroker, data: &Path) {

@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{DaemonError, StartError};
 use crate::api::Readiness;
@@ -16,15 +16,18 @@ use crate::config::{CollectionSettings, Settings};
 use crate::disk::Disk;
 use crate::ingest::{
     Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
-    Submit, run_worker,
+    Submit, Work, run_worker,
 };
 use crate::maintain::Maintainer;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Limits, Message, Operation};
-use crate::position::Seq;
+use crate::position::{Mark, Position, Seq};
 use crate::shutdown::Shutdown;
 use crate::source::Watermark;
 use crate::wal;
+
+/// More than intake can make: its own bound is 256 MiB, a batch's far less.
+const FRAME_BYTES_MAX: usize = 1 << 30;
 
 type Stage = JoinHandle<Result<(), DaemonError>>;
 
@@ -34,8 +37,6 @@ pub(super) struct Stages {
     queue: Queue,
     /// In data order, with the names their panics are reported under.
     threads: Vec<(&'static str, Stage)>,
-    /// Dropped last: an applier without it would take no requests for checkpoints.
-    _ask_checkpoint: crossbeam_channel::Sender<()>,
 }
 
 impl Stages {
@@ -46,68 +47,53 @@ impl Stages {
         metrics: &Metrics,
         shutdown: &Shutdown,
     ) -> Result<Stages, StartError> {
-        let storage = &settings.storage;
-        let Recovered { catalog, wal, recovery, replayed_bytes } = recover(
-            &Disk::new(),
-            &storage.dir,
-            storage.catalog_options(),
-            wal::Options { file_bytes: storage.log_file_bytes, ..Default::default() },
-            reject,
-            metrics,
-        )?;
-        report(&catalog, &recovery);
+        let recovered = open(settings, reject, metrics)?;
+        let catalog = recovered.catalog.clone();
+        let positions = positions(settings, &catalog);
+        show_positions(&positions, recovered.recovery.last, metrics);
         let (requests, work) = handover();
         let maintainer = Maintainer::new(
             catalog.clone(),
             work,
-            wal.trimmer(),
-            wal.log_id(),
+            recovered.wal.trimmer(),
+            recovered.wal.log_id(),
             metrics,
             shutdown.clone(),
         );
         let (frames, frames_out) = crossbeam_channel::bounded(settings.ingest.applier_frames_max);
-        let (ask_checkpoint, asked) = crossbeam_channel::bounded(1);
         let applier = Applier::new(
             catalog.clone(),
-            storage.applier_options(),
+            settings.storage.applier_options(),
             reject.clone(),
-            replayed_bytes,
+            recovered.replayed_bytes,
             Lines {
                 frames: frames_out,
-                asked,
+                asked: crossbeam_channel::never(),
                 checkpoints: requests,
                 applied: watch::channel(Seq::default()).0,
             },
             metrics,
             shutdown.clone(),
         );
-        let (queue, ends) = Queue::new(&settings.ingest, metrics);
+        let full = catalog.clone();
+        let stopped = Arc::new(move || full.dead_letters_full());
+        let (queue, ends) = Queue::new(&settings.ingest, stopped, metrics);
         let work = ends.work.clone();
-        let offsets = DurableOffsets::default();
-        let appender = Appender::new(
-            ends,
-            AppenderEnds {
-                wal,
-                duplicates: Duplicates::new(positions(settings, &catalog)),
-                applier: frames,
-                offsets: offsets.clone(),
-                frame_bytes_max: settings.ingest.frame_bytes_max,
-                metrics: metrics.clone(),
-            },
-        );
-        let decoder = decoder(settings, &catalog, metrics);
-        let mut threads = Vec::new();
-        for _ in 0..decode_threads(settings) {
-            let (decoder, work) = (decoder.clone(), work.clone());
-            threads.push(spawn("decode", shutdown, move || {
-                run_worker(&decoder, &work);
-                Ok(())
-            })?);
-        }
+        let offsets = DurableOffsets::new(&positions);
+        let ends_out = AppenderEnds {
+            wal: recovered.wal,
+            duplicates: Duplicates::new(positions),
+            applier: frames,
+            offsets: offsets.clone(),
+            frame_bytes_max: settings.ingest.frame_bytes_max,
+            metrics: metrics.clone(),
+        };
+        let appender = Appender::new(ends, ends_out);
+        let mut threads = decoders(settings, &catalog, &work, metrics, shutdown)?;
         threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
         threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
         threads.push(spawn("maintain", shutdown, move || Ok(maintainer.run()?))?);
-        Ok(Stages { catalog, offsets, queue, threads, _ask_checkpoint: ask_checkpoint })
+        Ok(Stages { catalog, offsets, queue, threads })
     }
 
     pub fn submit(&self) -> Submit {
@@ -127,7 +113,17 @@ impl Stages {
         for (name, settings) in collections {
             let invalid = |detail| StartError::Collection { name: name.clone(), detail };
             let schema = settings.schema().map_err(invalid)?;
-            if self.catalog.collection(name).is_some() {
+            if let Some(collection) = self.catalog.collection(name) {
+                if *collection.schema() != schema {
+                    warn!(
+                        collection = name,
+                        "exists with another schema than the configuration's, which is not used",
+                    );
+                }
+                continue;
+            }
+            if self.catalog.was_configured(name) {
+                info!(collection = name, "was deleted and is not made again");
                 continue;
             }
             let message = Message {
@@ -152,7 +148,8 @@ impl Stages {
         let catalog = self.catalog.clone();
         readiness.add(move || {
             catalog.dead_letters_full().then(|| {
-                "so many dead letters are kept that intake has stopped: look at /dead-letters"
+                "so many dead letters are kept that intake has stopped: look at GET /dead-letters, \
+                 then make room with DELETE /dead-letters?up_to=SEQ"
                     .into()
             })
         });
@@ -199,7 +196,7 @@ fn spawn(
 
 fn report(catalog: &Catalog, recovery: &wal::Recovery) {
     if let Some(torn) = &recovery.torn {
-        tracing::warn!(
+        warn!(
             file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes,
             kept_at = %torn.kept_at.display(),
             "the log ended in a write that was interrupted and never acknowledged: it was cut",
@@ -211,22 +208,66 @@ fn report(catalog: &Catalog, recovery: &wal::Recovery) {
     );
 }
 
-fn positions(settings: &Settings, catalog: &Catalog) -> Vec<crate::position::Position> {
+/// After a restart every series is there before the first message is.
+fn show_positions(positions: &[Position], last: Seq, metrics: &Metrics) {
+    metrics.wal.durable_seq.set(last.0 as i64);
+    for position in positions {
+        let Mark::Next(next) = position.mark else { continue };
+        let labels = stream_labels(&position.stream);
+        for gauge in [&metrics.source.durable_offset, &metrics.source.applied_offset] {
+            gauge.with_label_values(&labels.each()).set(next.0 as i64);
+        }
+    }
+}
+
+fn positions(settings: &Settings, catalog: &Catalog) -> Vec<Position> {
     settings.source.iter().flat_map(|source| catalog.positions(&source.name)).collect()
 }
 
-fn decoder(settings: &Settings, catalog: &Arc<Catalog>, metrics: &Metrics) -> Decoder {
+fn open(
+    settings: &Settings,
+    reject: &BTreeSet<Seq>,
+    metrics: &Metrics,
+) -> Result<Recovered, StartError> {
+    let storage = &settings.storage;
+    let log = wal::Options {
+        file_bytes: storage.log_file_bytes,
+        // A frame is closed at ingest.frame_bytes_max and may pass it by one batch.
+        frame_bytes_max: FRAME_BYTES_MAX,
+    };
+    let catalog = storage.catalog_options();
+    let recovered = recover(&Disk::new(), &storage.dir, catalog, log, reject, metrics)?;
+    report(&recovered.catalog, &recovered.recovery);
+    Ok(recovered)
+}
+
+/// The threads that decode, for every source.
+fn decoders(
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+    work: &crossbeam_channel::Receiver<Work>,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> std::io::Result<Vec<(&'static str, Stage)>> {
     let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
     let sources = settings.source.iter().map(|source| SourceDecoding {
         collection: source.collection.clone(),
         limits: limits.clone(),
     });
     let catalog = catalog.clone();
-    Decoder {
+    let decoder = Decoder {
         sources: Arc::new(sources.collect()),
         check: Arc::new(move |message| catalog.check(message)),
         metrics: metrics.clone(),
-    }
+    };
+    let each = (0..decode_threads(settings)).map(|_| {
+        let (decoder, work) = (decoder.clone(), work.clone());
+        spawn("decode", shutdown, move || {
+            run_worker(&decoder, &work);
+            Ok(())
+        })
+    });
+    each.collect()
 }
 
 fn decode_threads(settings: &Settings) -> usize {

@@ -16,7 +16,7 @@ use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, encode};
 use crate::position::{Mark, Offset, Position, Seq, Stream, UnixMillis};
 use crate::source::Watermark;
-use crate::wal::{AppendError, Appended, Draft, Wal};
+use crate::wal::{AppendError, Appended, Draft, Trimmer, Wal};
 
 /// What the appender writes to and tells.
 pub struct AppenderEnds {
@@ -31,14 +31,25 @@ pub struct AppenderEnds {
     pub metrics: Metrics,
 }
 
-/// How far each partition is in the log and fsynced, since the process started. Cheap to clone.
+/// How far each partition is in the log and fsynced. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct DurableOffsets(Arc<RwLock<HashMap<Arc<Stream>, Offset>>>);
 
 impl DurableOffsets {
-    /// `None` for a queue, and for a partition of which nothing was appended yet.
+    /// `None` for a queue, and for a partition of which nothing was ever appended.
     pub fn get(&self, stream: &Stream) -> Option<Offset> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(stream).copied()
+    }
+
+    /// From the positions the log stands at after recovery.
+    pub fn new(positions: &[Position]) -> Self {
+        let offsets = DurableOffsets::default();
+        for position in positions {
+            if let Mark::Next(next) = position.mark {
+                offsets.set(&position.stream, next);
+            }
+        }
+        offsets
     }
 
     fn set(&self, stream: &Arc<Stream>, next: Offset) {
@@ -50,6 +61,7 @@ impl DurableOffsets {
 pub struct Appender {
     queue: QueueEnds,
     ends: AppenderEnds,
+    trimmer: Trimmer,
     frame: Frame,
     /// Taken from the queue and not yet decoded when the last frame was closed.
     waiting: Option<PendingBatch>,
@@ -76,7 +88,8 @@ struct Unnumbered {
 
 impl Appender {
     pub fn new(queue: QueueEnds, ends: AppenderEnds) -> Self {
-        Appender { queue, ends, frame: Frame::default(), waiting: None }
+        let trimmer = ends.wal.trimmer();
+        Appender { queue, ends, trimmer, frame: Frame::default(), waiting: None }
     }
 
     /// Runs until every entrance of the queue is dropped and all that came in is durable. An
@@ -222,6 +235,7 @@ impl Appender {
         wal.frame_bytes.observe(appended.bytes as f64);
         wal.fsync_seconds.observe(appended.fsync.as_secs_f64());
         wal.durable_seq.set(appended.last.0 as i64);
+        wal.bytes.set(self.trimmer.bytes() as i64);
     }
 }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use appender::{Appender, AppenderEnds, DurableOffsets};
 pub use decode::{Decoder, DoubtCheck, SourceDecoding, run_worker};
 pub use duplicates::Duplicates;
-pub use queue::{Intake, Queue, QueueEnds, Submit, SubmitError};
+pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError, Work};
 
 /// Bounds of the intake.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct IngestSettings {
     /// Frames that are durable and wait for the applier; when full, the appender waits.
     pub applier_frames_max: usize,
 }
+
+/// Larger frames gain nothing, and a crash would tear more.
+const FRAME_BYTES_LIMIT: usize = 256 << 20;
 
 impl Default for IngestSettings {
     fn default() -> Self {
@@ -70,6 +73,9 @@ impl IngestSettings {
             if value == 0 {
                 return Err((key, "give at least 1".into()));
             }
+        }
+        if self.frame_bytes_max > FRAME_BYTES_LIMIT {
+            return Err(("frame_bytes_max", format!("give at most {FRAME_BYTES_LIMIT}")));
         }
         if self.queue_bytes_max < self.message_bytes_max {
             let least = self.message_bytes_max;

@@ -53,7 +53,11 @@ pub struct Queue {
     entries: Sender<Entry>,
     work: Sender<Work>,
     held: Arc<HeldBytes>,
+    stopped: StopCheck,
 }
+
+/// Whether sources must wait although there is room: another dead letter could not be kept.
+pub type StopCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The bytes between a source and the log.
 pub(super) struct HeldBytes {
@@ -90,7 +94,11 @@ pub struct QueueEnds {
 }
 
 impl Queue {
-    pub fn new(settings: &IngestSettings, metrics: &Metrics) -> (Queue, QueueEnds) {
+    pub fn new(
+        settings: &IngestSettings,
+        stopped: StopCheck,
+        metrics: &Metrics,
+    ) -> (Queue, QueueEnds) {
         let (entries, entries_out) = bounded(settings.queue_batches_max);
         // As many as there are entries: a batch is offered to both or to neither.
         let (work, work_out) = unbounded();
@@ -100,7 +108,7 @@ impl Queue {
             metrics: metrics.clone(),
         });
         let ends = QueueEnds { entries: entries_out, held: held.clone(), work: work_out };
-        (Queue { entries, work, held }, ends)
+        (Queue { entries, work, held, stopped }, ends)
     }
 
     /// The door of the source with this number in the decoders' list.
@@ -122,6 +130,9 @@ pub struct Intake {
 
 impl Outlet for Intake {
     fn offer(&self, batch: Batch) -> Result<(), Batch> {
+        if (self.queue.stopped)() {
+            return Err(batch);
+        }
         let bytes = batch_bytes(&batch);
         if !self.queue.held.take(bytes) {
             return Err(batch);

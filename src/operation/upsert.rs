@@ -16,7 +16,9 @@ pub struct UpsertBody {
     batch: Option<BatchBody>,
 }
 
+/// A misspelt `vector` would store a point without one, so unknown fields are refused.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PointBody {
     id: Option<PointId>,
     vector: Option<VectorsBody>,
@@ -24,6 +26,7 @@ struct PointBody {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BatchBody {
     ids: Vec<PointId>,
     vectors: BatchVectorsBody,
@@ -34,6 +37,36 @@ struct BatchBody {
 #[derive(Debug, Deserialize)]
 pub struct DeleteBody {
     points: Option<Vec<PointId>>,
+}
+
+/// A vector's numbers. Read as f64, so that one beyond f32's range becomes infinite and is
+/// refused by name; read as f32 it would be a fault of the JSON text.
+struct Values(Vec<f32>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Numbers;
+        impl<'de> Visitor<'de> for Numbers {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a vector (a list of numbers)")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Values, A::Error> {
+                Ok(Values(numbers(seq)?))
+            }
+        }
+        deserializer.deserialize_seq(Numbers)
+    }
+}
+
+fn numbers<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Vec<f32>, A::Error> {
+    let mut values = Vec::with_capacity(128);
+    while let Some(value) = seq.next_element::<f64>()? {
+        values.push(value as f32);
+    }
+    Ok(values)
 }
 
 /// One unnamed vector, or vectors by name. A hand-written visitor, because serde's untagged
@@ -60,17 +93,13 @@ impl<'de> Deserialize<'de> for VectorsBody {
                 f.write_str("a vector (a list of numbers), or an object of vectors by name")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<VectorsBody, A::Error> {
-                let mut values = Vec::with_capacity(128);
-                while let Some(value) = seq.next_element()? {
-                    values.push(value);
-                }
-                Ok(VectorsBody::Unnamed(values))
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<VectorsBody, A::Error> {
+                Ok(VectorsBody::Unnamed(numbers(seq)?))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VectorsBody, A::Error> {
                 let mut named: Vec<(String, Vec<f32>)> = Vec::new();
-                while let Some((name, values)) = map.next_entry::<String, Vec<f32>>()? {
+                while let Some((name, Values(values))) = map.next_entry()? {
                     if named.iter().any(|(known, _)| *known == name) {
                         let twice = format_args!("vector `{name}` is given twice").to_string();
                         return Err(serde::de::Error::custom(twice));
@@ -96,16 +125,16 @@ impl<'de> Deserialize<'de> for BatchVectorsBody {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut vectors = Vec::new();
-                while let Some(vector) = seq.next_element()? {
-                    vectors.push(vector);
+                while let Some(Values(values)) = seq.next_element()? {
+                    vectors.push(values);
                 }
                 Ok(BatchVectorsBody::Unnamed(vectors))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut named = BTreeMap::new();
-                while let Some((name, vectors)) = map.next_entry()? {
-                    named.insert(name, vectors);
+                while let Some((name, vectors)) = map.next_entry::<String, Vec<Values>>()? {
+                    named.insert(name, vectors.into_iter().map(|Values(values)| values).collect());
                 }
                 Ok(BatchVectorsBody::Named(named))
             }
@@ -204,7 +233,7 @@ fn named(id: PointId, name: String, values: Vec<f32>) -> Result<NamedVector, Ref
     if values.is_empty() {
         return Err(refuse("is empty".into()));
     }
-    // serde_json reads 1e39 into an f32 as infinity, without an error.
+    // 1e39 is a number of JSON, and infinite as an f32.
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
         return Err(refuse(format!("has a value at {at} that is not a finite 32-bit float")));
     }

@@ -73,3 +73,25 @@ impl<'de> Deserialize<'de> for Payload {
         Ok(Payload::from_map(&map))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_not_changed_by_reading_them() {
+        for text in
+            [r#"{"a":-1.8910000000000053}"#, r#"{"a":18446744073709551615}"#, r#"{"a":5e-324}"#]
+        {
+            let payload: Payload = serde_json::from_str(text).unwrap();
+            assert_eq!(payload.as_bytes(), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_of_numbers_in_range_is_refused() {
+        for text in ["[]", "1", r#"{"a":1e999}"#, r#"{"a":}"#] {
+            assert!(serde_json::from_str::<Payload>(text).is_err(), "{text} was taken");
+        }
+    }
+}

@@ -35,7 +35,8 @@ impl Site<'_> {
     ) -> Result<(LogFile, Link, Option<Torn>), OpenError> {
         let Walked { behind, unclosed, newest } = walked;
         // The newest file was found, but whoever made it may have died before its name was
-        // durable; what it carries, or begins after, is about to be cut or removed.
+        // durable; what it carries, or begins after, is about to be cut or removed. The same
+        // goes for a copy of broken bytes.
         self.disk.sync_dir(self.directory, NAME).map_err(OpenError::io(self.directory))?;
         self.clear(listing, behind)?;
         let mut torn = self.keep(newest.name, newest.offset, &newest.broken)?;
@@ -67,14 +68,11 @@ impl Site<'_> {
             return Ok(None);
         }
         let kept_at = name.evidence(self.directory, offset);
-        let kept = if kept_at.exists() {
-            // By a recovery that died: its copy is whole, and older than any cutting. Its name
-            // may not be durable.
-            self.disk.sync_dir(self.directory, EVIDENCE)
-        } else {
-            publish(self.disk, &kept_at, bytes, EVIDENCE)
-        };
-        kept.map_err(OpenError::io(&kept_at))?;
+        // If it is there, a recovery that died has kept it: that copy is whole, and older than
+        // any cutting.
+        if !kept_at.exists() {
+            publish(self.disk, &kept_at, bytes, EVIDENCE).map_err(OpenError::io(&kept_at))?;
+        }
         let (file, bytes) = (name.path(self.directory), bytes.len() as u64);
         Ok(Some(Torn { file, offset, bytes, kept_at }))
     }

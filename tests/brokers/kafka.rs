@@ -205,7 +205,15 @@ impl Kafka {
         let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
-        let committed = consumer.committed_offsets(list, ANSWER_LIMIT).unwrap();
+        // Just after a start the coordinator is still being found or loads its offsets.
+        let mut answer = consumer.committed_offsets(list.clone(), ANSWER_LIMIT);
+        super::until("the group's coordinator answers", ANSWER_LIMIT, || {
+            if answer.is_err() {
+                answer = consumer.committed_offsets(list.clone(), ANSWER_LIMIT);
+            }
+            answer.is_ok()
+        });
+        let committed = answer.unwrap();
         match committed.elements()[0].offset() {
             Offset::Offset(offset) => u64::try_from(offset).ok(),
             _ => None,
@@ -213,19 +221,24 @@ impl Kafka {
     }
 
     /// Publishes and waits until the broker has it.
-    pub fn publish(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = String>) {
+    pub fn publish<V: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: i32,
+        values: impl IntoIterator<Item = V>,
+    ) {
         publish(&self.producer(), topic, partition, values);
     }
 }
 
-pub fn publish(
+pub fn publish<V: AsRef<[u8]>>(
     producer: &BaseProducer,
     topic: &str,
     partition: i32,
-    values: impl IntoIterator<Item = String>,
+    values: impl IntoIterator<Item = V>,
 ) {
     for value in values {
-        let record = BaseRecord::<(), String>::to(topic).partition(partition).payload(&value);
+        let record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value.as_ref());
         producer.send(record).map_err(|(error, _)| error).unwrap();
         producer.poll(Duration::ZERO);
     }

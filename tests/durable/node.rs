@@ -72,10 +72,9 @@ impl Node {
 
     /// Merges and graphs; what fails stays undone. How many merges there were.
     pub fn improve(&self) -> usize {
-        let never = AtomicBool::new(false);
         let mut merges = 0;
         for (_, collection) in self.catalog.collections() {
-            while collection.merge(&never).unwrap_or(false) {
+            while collection.merge(&AtomicBool::new(false)).unwrap_or(false) {
                 merges += 1;
             }
         }
@@ -84,9 +83,8 @@ impl Node {
     }
 
     pub fn build_graphs(&self) {
-        let never = AtomicBool::new(false);
         for (_, collection) in self.catalog.collections() {
-            while collection.build_graph(&never).unwrap_or(false) {}
+            while collection.build_graph(&mut || false).unwrap_or(false) {}
         }
     }
 

@@ -52,7 +52,7 @@ fn a_delivery_comes_out_as_it_went_in() {
     let (position, first) = &messages[0];
     assert_eq!(first.time, UnixMillis(77_000));
     assert_eq!((first.value.as_deref(), &first.key), (Some(&b"body"[..]), &None));
-    assert!(!first.redelivered);
+    assert!(first.redelivered.is_none());
     let headers: Vec<(&str, &[u8])> =
         first.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
     let expected: [(&str, &[u8]); 5] = [
@@ -98,7 +98,7 @@ fn acks_stay_behind_the_watermark() {
         let source = start(&again, &settings);
         again.wait_for_messages(100 - acked);
         assert_eq!(again.values(None), numbers(acked as u32..100).collect::<Vec<_>>());
-        assert!(again.messages().iter().all(|(_, delivery)| delivery.redelivered));
+        assert!(again.messages().iter().all(|(_, delivery)| delivery.redelivered.is_some()));
         again.stop(source);
         assert_eq!(rabbit.ready(&queue), 0);
     }
@@ -138,8 +138,8 @@ fn a_connection_closed_by_the_broker_is_made_again() {
     // None of it was durable: all of it comes again.
     bench.wait_for_messages(100);
     let messages = bench.messages();
-    assert!(messages[..50].iter().all(|(_, delivery)| !delivery.redelivered));
-    assert!(messages[50..].iter().all(|(_, delivery)| delivery.redelivered));
+    assert!(messages[..50].iter().all(|(_, delivery)| delivery.redelivered.is_none()));
+    assert!(messages[50..].iter().all(|(_, delivery)| delivery.redelivered.is_some()));
     let twice: Vec<String> = numbers(0..50).chain(numbers(0..50)).collect();
     assert_eq!(bench.values(None), twice);
     assert_eq!(messages[0].0, messages[50].0);
@@ -225,4 +225,5 @@ fn a_broker_killed_and_started_again_is_read_on() {
     bench.watermark.raise(bench.batches());
     bench.stop(source);
     assert_eq!(rabbit.ready(&queue), 0);
+    rabbit.stop();
 }

@@ -49,9 +49,11 @@ pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 pub fn talk(mut stream: TcpStream, request: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = Vec::new();
-    // A server that closes with our bytes unread resets the connection: what came before
-    // counts.
-    let _ = stream.read_to_end(&mut text);
+    if let Err(error) = stream.read_to_end(&mut text) {
+        // A server that closes with our bytes unread resets the connection: what came before
+        // counts. One that does not close at all is what must not be.
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
     String::from_utf8(text).unwrap()
 }
 
@@ -63,10 +65,10 @@ async fn a_body_beyond_the_limit_is_refused_declared_or_not() {
     fixture.settings.body_bytes_max = 1000;
     let served = serve(fixture);
     let head = "PUT /collections/a HTTP/1.1\r\nhost: a\r\n";
-    // Declared: refused before a byte of it was sent.
-    let declared = format!("{head}content-length: 1001\r\n\r\n");
+    // Asked first: refused before a byte of it was sent.
+    let asked = format!("{head}expect: 100-continue\r\ncontent-length: 1001\r\n\r\n");
     let stream = served.connect();
-    let text = aside(move || talk(stream, &declared)).await;
+    let text = aside(move || talk(stream, &asked)).await;
     assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
     assert!(text.contains("a body may have 1000 bytes"), "{text}");
     // Not declared: refused when it has become too long.
@@ -82,6 +84,22 @@ async fn a_body_beyond_the_limit_is_refused_declared_or_not() {
     let stream = served.connect();
     let text = aside(move || talk(stream, &fits)).await;
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    served.stop().await;
+}
+
+/// A client that sends everything before it reads must still see why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_sent_although_too_long_is_answered() {
+    let mut fixture = Fixture::new();
+    fixture.settings.body_bytes_max = 4 << 20;
+    let served = serve(fixture);
+    // More than the sockets' buffers hold.
+    let body = " ".repeat(24 << 20);
+    let head = "PUT /collections/a HTTP/1.1\r\nhost: a\r\ncontent-length:";
+    let request = format!("{head} {}\r\n\r\n{body}", body.len());
+    let stream = served.connect();
+    let text = aside(move || talk(stream, &request)).await;
+    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
     served.stop().await;
 }
 

@@ -128,11 +128,38 @@ fn metrics_follow_and_are_forgotten() {
     has(r#"pointd_segments{collection="shop"} 2"#);
     has(r#"pointd_exact_rows{collection="shop",vector=""} 4"#);
     assert!(collection.info().optimizing);
-    while collection.build_graph(&AtomicBool::new(false)).unwrap() {}
+    while collection.build_graph(&mut || false).unwrap() {}
     has(r#"pointd_exact_rows{collection="shop",vector=""} 0"#);
     has(r#"pointd_graph_rows{collection="shop",vector=""} 4"#);
     assert!(!collection.info().optimizing);
     assert_eq!(collection.info().indexed_vectors, 4);
     collection.forget_metrics();
     assert!(!metrics.render().contains("shop"));
+}
+
+/// A page that has to look at many points, in several holds of the lock.
+#[test]
+fn a_page_goes_on_until_it_is_full_however_rare_the_matches() {
+    let (_directory, collection) = unnamed(1, Distance::Dot);
+    let rare = |id: u64| id % 1700 == 1699;
+    let points = (0..6000).map(|id| point(number(id), vec![], json!({"rare": rare(id)})));
+    collection.apply(Seq(1), &[Operation::Upsert(points.collect())]).unwrap();
+    let expected: Vec<PointId> = (0..6000).filter(|id| rare(*id)).map(number).collect();
+    let is_rare = json!({"key": "rare", "match": {"value": true}});
+    let listed: Vec<u64> = (0..6000).collect();
+    let listed = json!({"has_id": listed});
+    for filter in [json!({"must": [is_rare]}), json!({"must": [is_rare, listed]})].map(filter) {
+        let page = |offset, limit| {
+            let (filter, select) = (filter.clone(), Select::default());
+            let page = collection.scroll(&Scroll { filter, offset, limit, select }).unwrap();
+            let ids: Vec<PointId> = page.points.iter().map(|point| point.id).collect();
+            (ids, page.next_page_offset)
+        };
+        assert_eq!(page(None, 2), (expected[..2].to_vec(), Some(expected[2])));
+        assert_eq!(page(Some(expected[2]), 2), (expected[2..].to_vec(), None));
+        assert_eq!(page(None, 100), (expected.clone(), None));
+        assert_eq!(collection.count(&filter), expected.len() as u64);
+        let found = collection.search(&search("", Query::Vector(vec![1.0]), 9)).unwrap();
+        assert_eq!(found, []);
+    }
 }

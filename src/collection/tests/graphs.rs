@@ -83,9 +83,9 @@ fn recall(collection: &Collection, filter: &Filter, ef: Option<usize>) -> f64 {
 fn a_search_through_a_graph_answers_only_points_that_stand_with_their_scores() {
     let directory = tempfile::tempdir().unwrap();
     let (collection, files) = filled(directory.path());
-    assert!(!collection.build_graph(&AtomicBool::new(true)).unwrap());
-    assert!(collection.build_graph(&AtomicBool::new(false)).unwrap());
-    assert!(!collection.build_graph(&AtomicBool::new(false)).unwrap());
+    assert!(!collection.build_graph(&mut || true).unwrap());
+    assert!(collection.build_graph(&mut || false).unwrap());
+    assert!(!collection.build_graph(&mut || false).unwrap());
     let info = collection.info();
     assert_eq!((info.indexed_vectors, info.vectors[""].graph_rows), (ROWS, ROWS));
 

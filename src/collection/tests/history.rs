@@ -137,7 +137,7 @@ impl Run {
             Step::Merge => {
                 merge_all(&self.collection);
             }
-            Step::Graph => while self.collection.build_graph(&AtomicBool::new(false)).unwrap() {},
+            Step::Graph => while self.collection.build_graph(&mut || false).unwrap() {},
             Step::Restart => {
                 let path = self.directory.path();
                 self.collection = open(path, schema(), eager(), &self.files).unwrap();

@@ -4,7 +4,9 @@ mod apply;
 mod files;
 mod graphs;
 mod history;
+mod meanwhile;
 mod model;
+mod speed;
 mod threads;
 
 use std::collections::BTreeMap;

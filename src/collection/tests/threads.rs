@@ -1,8 +1,8 @@
 //! Readers on other threads, while messages, checkpoints and merges go on.
 //!
-//! Every message deletes one set of points and makes another; each point it makes has the
-//! message's seq in its payload and in both of its vectors. So whatever a reader sees must
-//! have one seq throughout, and as many points as a message makes.
+//! Every message makes or replaces one set of points and deletes all others; each point it makes
+//! has the message's seq in its payload and in both of its vectors. So whatever a reader sees
+//! must have one seq throughout, and as many points as a message makes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -24,7 +24,8 @@ fn all_ids() -> Vec<PointId> {
 }
 
 fn message(seq: u64) -> Vec<Operation> {
-    let first = seq % 3 * POINTS;
+    // The same points a few times, then others in their slots.
+    let first = seq / 4 % 3 * POINTS;
     let made = first..first + POINTS;
     let others = all_ids().into_iter().filter(|id| !made.clone().any(|made| number(made) == *id));
     let vector = [seq as f32, 0.0];

@@ -6,6 +6,9 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use serde::{Deserialize, Serialize};
 
+/// As many deliveries of a queue the log remembers.
+const PREFETCH_MAX: u16 = 4096;
+
 /// Quorum queues allow no more.
 const QUORUM_PREFETCH_MAX: u16 = 2000;
 
@@ -23,8 +26,8 @@ pub struct AmqpSettings {
     /// The queue to read. Deliveries that come again are recognised exactly as long as this
     /// source is the queue's only active consumer.
     pub queue: String,
-    /// The most messages the broker delivers ahead of our acks; also how many records are
-    /// remembered for recognising redeliveries. At most 2000 for a quorum queue. Default: 1000.
+    /// The most messages the broker delivers ahead of our acks. At most 4096, and 2000 for a
+    /// quorum queue. Default: 1000.
     #[serde(default = "default_prefetch")]
     pub prefetch: u16,
     /// `passive`: the queue must exist. `durable`: a durable classic queue is declared.
@@ -92,6 +95,11 @@ pub enum InvalidAmqpSettings {
     Zero(&'static str),
     #[error("`prefetch` is {0}: a quorum queue allows {QUORUM_PREFETCH_MAX} at most")]
     Prefetch(u16),
+    #[error(
+        "`prefetch` is {0}: at most {PREFETCH_MAX}, which is how many deliveries of a queue are \
+         remembered to recognise those that come again"
+    )]
+    Remembered(u16),
 }
 
 impl AmqpSettings {
@@ -111,7 +119,7 @@ impl AmqpSettings {
 
     /// Everything that can be judged without a broker.
     pub fn validate(&self) -> Result<(), InvalidAmqpSettings> {
-        use InvalidAmqpSettings::{Prefetch, Queue, Zero};
+        use InvalidAmqpSettings::{Prefetch, Queue, Remembered, Zero};
         self.addresses()?;
         if self.queue.is_empty() || self.queue.len() > 255 {
             return Err(Queue);
@@ -124,6 +132,9 @@ impl AmqpSettings {
         ];
         if let Some((name, _)) = zeros.iter().find(|(_, zero)| *zero) {
             return Err(Zero(name));
+        }
+        if self.prefetch > PREFETCH_MAX {
+            return Err(Remembered(self.prefetch));
         }
         if self.declare == Declare::Quorum && self.prefetch > QUORUM_PREFETCH_MAX {
             return Err(Prefetch(self.prefetch));

@@ -29,6 +29,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// Pausing throws away what was fetched ahead, so it is for a stage that is stuck, not for
 /// one that is merely slower than the broker.
 const PAUSE_AFTER: Duration = Duration::from_millis(500);
+/// Enough for what was fetched ahead to be given out, so that the partition stands still.
+const SUSPICIOUS_FOR: u32 = 20;
 /// Messages taken before looking at anything else.
 const MESSAGES_AT_ONCE: usize = 4096;
 
@@ -50,8 +52,9 @@ pub struct Consume {
     pub(super) commits: Commits,
     pub(super) commit_error: Option<RDKafkaErrorCode>,
     pub(super) reconnecting: bool,
-    /// The broker refused an offset, without saying of which partition.
-    pub(super) suspicious: bool,
+    /// The broker refused an offset, without saying of which partition: for how many more
+    /// statistics every partition that stands still is asked about.
+    pub(super) suspicious: u32,
     pub(super) retries: Vec<(Instant, Index)>,
 }
 
@@ -88,7 +91,7 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
         batches: 0,
         commit_error: None,
         reconnecting: false,
-        suspicious: false,
+        suspicious: 0,
         retries: Vec::new(),
     };
     thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
@@ -104,7 +107,8 @@ impl Consume {
             self.take_messages();
             self.offer();
             self.take_ends();
-            if Instant::now() >= commit_due {
+            // The embedded broker answers no commit, and nobody looks at its lag.
+            if !self.ephemeral && Instant::now() >= commit_due {
                 self.commit();
                 commit_due = Instant::now() + self.settings.commit_interval;
             }
@@ -181,7 +185,7 @@ impl Consume {
         let reason = self.consumer.context().reason();
         match error.rdkafka_error_code() {
             // Which partition it was shows when all are looked at.
-            Some(AutoOffsetReset | OffsetOutOfRange) => self.suspicious = true,
+            Some(AutoOffsetReset | OffsetOutOfRange) => self.suspicious = SUSPICIOUS_FOR,
             Some(AllBrokersDown | Authentication | Fatal | SSL) => self.unreachable(&reason),
             // One broker of several, or one address of many: librdkafka connects again.
             Some(BrokerTransportFailure | Resolve) => {

@@ -16,6 +16,8 @@ use super::probe::{Answer, Between, Question};
 use crate::position::{Offset, Stream};
 
 const ASSIGN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Messages are there and none came for so long: the fetch is taken for lost.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// A question that was not answered, because the cluster was not there, is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -156,7 +158,7 @@ impl Consume {
     /// before theirs.
     pub(super) fn take_ends(&mut self) {
         let Some(ends) = self.consumer.context().take_ends() else { return };
-        let suspicious = std::mem::take(&mut self.suspicious);
+        let blocked = self.refused.is_some();
         for end in ends {
             let Some(index) = self.partitions.find(&end.topic, end.partition) else { continue };
             let partition = &mut self.partitions[index];
@@ -166,16 +168,19 @@ impl Consume {
             if let Ok(high) = u64::try_from(end.high) {
                 partition.set_end(Offset(high));
             }
-            let ahead = u64::try_from(end.stable).is_ok_and(|stable| stable > partition.next.0);
-            let stood = partition.stood_at == Some(partition.next);
-            partition.stood_at = ahead.then_some(partition.next);
+            let next = partition.next;
+            let ahead = u64::try_from(end.stable).is_ok_and(|stable| stable > next.0);
             // While nothing can be taken, standing still means nothing.
-            if self.refused.is_none() && (suspicious || (ahead && stood)) {
+            let stood = !blocked && partition.stands.is_some_and(|(offset, _)| offset == next);
+            if !stood {
+                partition.stands = (!blocked).then(|| (next, Instant::now()));
+            } else if ahead || self.suspicious > 0 {
                 self.ask(index);
             }
         }
-        // Paused or not yet told: the suspicion stays.
-        self.suspicious |= suspicious && self.refused.is_some();
+        if !blocked {
+            self.suspicious = self.suspicious.saturating_sub(1);
+        }
     }
 
     fn ask(&mut self, index: Index) {
@@ -189,9 +194,8 @@ impl Consume {
             next: partition.next,
         };
         let asked = self.questions.as_ref().is_some_and(|asker| asker.try_send(question).is_ok());
-        // Without room it is asked with the next statistics.
+        // Without room it is asked with later statistics.
         partition.asked_at = asked.then(Instant::now);
-        self.suspicious |= !asked;
     }
 
     fn looked(&mut self, answer: Answer) {
@@ -217,8 +221,13 @@ impl Consume {
             }
             (None, Between::Messages) => {
                 let (stream, next) = (&partition.stream, partition.next);
+                // A slow broker needs no second fetch beside its first.
+                if partition.stands.is_none_or(|(_, since)| since.elapsed() < STALLED_AFTER) {
+                    return;
+                }
                 tracing::warn!(source = self.name, %stream, %next,
                     "the partition stands still before its end; fetching it anew");
+                partition.stands = None;
                 self.unfetch(index);
                 self.fetch(&[index]);
             }

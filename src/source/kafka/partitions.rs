@@ -26,8 +26,8 @@ pub struct Partition {
     pub phase: Phase,
     /// The offset after the last item given out.
     pub next: Offset,
-    /// Where it stood when its end was last looked at.
-    pub stood_at: Option<Offset>,
+    /// Where it stands, and since when, as far as was noticed.
+    pub stands: Option<(Offset, Instant)>,
     /// When the discovery thread was asked about it, until it answers.
     pub asked_at: Option<Instant>,
     /// What may be committed.
@@ -72,7 +72,7 @@ impl Partition {
             stream,
             phase,
             next,
-            stood_at: None,
+            stands: None,
             asked_at: None,
             durable: None,
             requested: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::position::UnixMillis;
@@ -251,7 +252,11 @@ impl KafkaSettings {
             }
         }
         let made = self.client_config().create_native_config();
-        made.map(|_| ()).map_err(|error| Client(error.to_string()))
+        made.map(|_| ()).map_err(|error| match error {
+            // Its own text shows the value, which may be a secret under a misspelt name.
+            KafkaError::ClientConfig(_, fault, name, _) => Client(format!("{fault} (`{name}`)")),
+            error => Client(error.to_string()),
+        })
     }
 
     pub(super) fn client_config(&self) -> ClientConfig {

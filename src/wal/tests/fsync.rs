@@ -47,7 +47,7 @@ fn life_with_a_failure(step: usize) -> bool {
         assert_eq!(checked, Ok(()), "step {step} failed, then {at}, {image:?}");
     };
     for at in crashed..cut.steps() {
-        for image in [Image::Durable, Image::Between(at as u64), Image::Between(step as u64)] {
+        for image in [Image::Durable, Image::Between((at + step) as u64)] {
             survives(at, image, history.anchor(crashed), history.acknowledged(crashed));
         }
     }

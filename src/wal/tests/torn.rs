@@ -4,7 +4,7 @@ use std::io;
 
 use super::powercut::{IMAGES, check};
 use super::*;
-use crate::disk::powercut::PowerCut;
+use crate::disk::powercut::{Image, PowerCut};
 
 /// A log that a crash left broken.
 struct Broken {
@@ -34,6 +34,19 @@ fn broken_frame(applied: u64) -> Broken {
     Broken { anchor: anchor(&wal, applied), bytes, last: 3, home }
 }
 
+/// The first append to a new file was interrupted: there is no frame to carry over.
+fn broken_first_frame() -> Broken {
+    let home = scratch();
+    let directory = home.path().join("wal");
+    let mut wal = log(&directory, &[1]);
+    while log_files(&directory).len() == 1 {
+        let drafts = drafts(&wal, 1, 0);
+        wal.append(&drafts).unwrap();
+    }
+    let bytes = break_last_frame(&log_files(&directory)[1]);
+    Broken { anchor: anchor(&wal, 0), bytes, last: wal.next_seq().0 - 2, home }
+}
+
 /// The closing of a file was interrupted; its successor is there, and empty.
 fn broken_closing() -> Broken {
     let home = scratch();
@@ -46,8 +59,8 @@ fn broken_closing() -> Broken {
 }
 
 impl Broken {
-    fn all() -> [fn() -> Broken; 3] {
-        [|| broken_frame(0), || broken_frame(3), broken_closing]
+    fn all() -> [fn() -> Broken; 4] {
+        [|| broken_frame(0), || broken_frame(3), broken_first_frame, broken_closing]
     }
 
     fn recover(&self, cut: &Arc<PowerCut>) -> Result<Opened, OpenError> {
@@ -55,12 +68,12 @@ impl Broken {
     }
 
     /// The first step after which a power cut, and a recovery after that, leave no copy.
-    fn lost(&self, cut: &PowerCut) -> Option<usize> {
+    fn lost(&self, cut: &PowerCut, images: &[Image]) -> Option<usize> {
         let holds = |file: &PathBuf| {
             memchr::memmem::find(&std::fs::read(file).unwrap(), &self.bytes).is_some()
         };
         (0..=cut.steps()).find(|step| {
-            IMAGES.iter().any(|image| {
+            images.iter().any(|image| {
                 let spare = scratch();
                 cut.write_image(*step, *image, spare.path()).unwrap();
                 let directory = spare.path().join("wal");
@@ -91,10 +104,11 @@ fn no_power_cut_takes_the_copy() {
         let broken = broken();
         let cut = PowerCut::over(broken.home.path()).unwrap();
         broken.recover(&cut).unwrap();
-        assert_eq!(broken.lost(&cut), None);
+        let images: Vec<_> = IMAGES.into_iter().chain((5..20).map(Image::Between)).collect();
+        assert_eq!(broken.lost(&cut, &images), None);
         let why = cut.whys().into_iter().find(|why| why.contains("torn tail")).unwrap();
         cut.forget(why);
-        assert!(broken.lost(&cut).is_some(), "nothing needs the sync for {why}");
+        assert!(broken.lost(&cut, &images).is_some(), "nothing needs the sync for {why}");
     }
 }
 
@@ -110,7 +124,7 @@ fn no_failure_in_recovery_takes_the_copy() {
                 break;
             }
             broken.recover(&cut).unwrap();
-            assert_eq!(broken.lost(&cut), None, "step {step} failed");
+            assert_eq!(broken.lost(&cut, &IMAGES), None, "step {step} failed");
             step += 1;
         }
         assert!(step > 10, "a short recovery: {step} steps");

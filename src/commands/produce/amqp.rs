@@ -1,0 +1,94 @@
+//! Publishing to RabbitMQ, each message confirmed.
+
+use std::collections::VecDeque;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
+};
+
+use super::messages::{Messages, Outgoing};
+use super::{ProduceError, Progress};
+
+/// Messages published and not confirmed yet.
+const IN_FLIGHT_MAX: usize = 1000;
+const PERSISTENT: u8 = 2;
+
+#[derive(Default)]
+struct Confirms {
+    waiting: VecDeque<PublisherConfirm>,
+    sent: u64,
+    failed: u64,
+    first_failure: Option<String>,
+}
+
+impl Confirms {
+    /// Waits until at most `left` are unconfirmed.
+    async fn settle(&mut self, left: usize) -> Result<(), ProduceError> {
+        while self.waiting.len() > left
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            let failure = match oldest.await? {
+                Confirmation::Ack(None) => continue,
+                // Confirmed, but no queue took it.
+                Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+                    returned.reply_text.to_string()
+                }
+                Confirmation::Nack(None) => "the broker refused it".to_owned(),
+                Confirmation::NotRequested => "the broker does not confirm".to_owned(),
+            };
+            self.failed += 1;
+            self.first_failure.get_or_insert(failure);
+        }
+        Ok(())
+    }
+}
+
+pub fn publish(
+    url: &str,
+    queue: &str,
+    messages: Messages,
+    progress: &mut Progress,
+) -> Result<(), ProduceError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let confirms = runtime.map_err(ProduceError::Runtime)?.block_on(async {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        let exists = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.into(), exists, FieldTable::default()).await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let mut confirms = Confirms::default();
+        for message in messages {
+            let message = message?;
+            confirms.waiting.push_back(send(&channel, queue, &message).await?);
+            confirms.sent += 1;
+            confirms.settle(IN_FLIGHT_MAX).await?;
+            progress.sent(&message);
+        }
+        confirms.settle(0).await?;
+        connection.close(200, "done".into()).await?;
+        Ok::<_, ProduceError>(confirms)
+    })?;
+    if confirms.failed == 0 {
+        return Ok(());
+    }
+    let first = confirms.first_failure.unwrap_or_default();
+    Err(ProduceError::Failed { failed: confirms.failed, sent: confirms.sent, first })
+}
+
+async fn send(
+    channel: &Channel,
+    queue: &str,
+    message: &Outgoing,
+) -> Result<PublisherConfirm, lapin::Error> {
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into());
+    if let Some(key) = &message.key {
+        properties = properties.with_message_id(key.as_str().into());
+    }
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let (exchange, body) = ("".into(), message.body.as_slice());
+    channel.basic_publish(exchange, queue.into(), options, body, properties).await
+}
