@@ -48,10 +48,15 @@ impl DeadLetters {
 
     /// Removes those up to `last`, and says how many.
     pub fn discard(&mut self, last: Seq) -> usize {
-        let kept = self.letters.split_off(&last.next());
-        let gone = std::mem::replace(&mut self.letters, kept);
-        self.bytes -= gone.values().map(|letter| letter.bytes()).sum::<u64>();
-        gone.len()
+        let before = self.letters.len();
+        self.letters.retain(|seq, letter| {
+            let kept = *seq > last;
+            if !kept {
+                self.bytes -= letter.bytes();
+            }
+            kept
+        });
+        before - self.letters.len()
     }
 
     pub fn len(&self) -> usize {
@@ -190,4 +195,67 @@ pub fn encode<'a>(
 
 pub fn decode(content: &[u8]) -> Result<Vec<DeadLetter>, serde_json::Error> {
     serde_json::Deserializer::from_slice(content).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::position::{Fingerprint, Mark, Stream};
+
+    fn any_bytes() -> impl Strategy<Value = Bytes> {
+        prop_oneof![".*".prop_map(Bytes::from), vec(any::<u8>(), 0..9).prop_map(Bytes::from)]
+    }
+
+    fn any_position() -> impl Strategy<Value = Position> {
+        let names = (".*", ".*", ".*", any::<u128>(), any::<Option<String>>());
+        names.prop_map(|(source, cluster, queue, body, message_id)| Position {
+            stream: Arc::new(Stream::Queue { source, cluster, queue }),
+            mark: Mark::Fingerprint(Fingerprint { body, message_id }),
+        })
+    }
+
+    fn any_letter() -> impl Strategy<Value = DeadLetter> {
+        let reason = (0..Reason::ALL.len()).prop_map(|at| Reason::ALL[at]);
+        let refusal = (reason, ".*").prop_map(|(reason, detail)| Refusal { reason, detail });
+        let key = proptest::option::of(any_bytes());
+        let original = (key, any_bytes(), vec((".*", any_bytes()), 0..3))
+            .prop_map(|(key, value, headers)| Original { key, value, headers });
+        let position = proptest::option::of(any_position());
+        let place = (any::<u64>(), any::<u64>(), position, any::<Option<String>>());
+        (place, refusal, original).prop_map(
+            |((seq, time, position, collection), refusal, original)| {
+                let (seq, time) = (Seq(seq), UnixMillis(time));
+                DeadLetter { seq, time, position, refusal, original, collection }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_reads_back_as_it_was_written(letters in vec(any_letter(), 0..4)) {
+            let content = encode(letters.iter()).unwrap();
+            prop_assert_eq!(content.iter().filter(|byte| **byte == b'\n').count(), letters.len());
+            prop_assert_eq!(decode(&content).unwrap(), letters);
+        }
+
+        #[test]
+        fn what_is_discarded_no_longer_counts(letters in vec(any_letter(), 1..9), last: u64) {
+            let (mut kept, mut few) = (DeadLetters::default(), DeadLetters::default());
+            for letter in letters {
+                if kept.all().iter().any(|known| known.seq == letter.seq) {
+                    continue;
+                }
+                kept.push(Arc::new(letter.clone()));
+                if letter.seq > Seq(last) {
+                    few.push(Arc::new(letter));
+                }
+            }
+            let all = kept.len();
+            prop_assert_eq!(kept.discard(Seq(last)), all - few.len());
+            prop_assert_eq!((kept.all(), kept.bytes()), (few.all(), few.bytes()));
+        }
+    }
 }

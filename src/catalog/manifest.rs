@@ -170,3 +170,60 @@ fn fingerprint(line: &str) -> Result<Fingerprint, InvalidManifest> {
         .map_err(|_| InvalidManifest::Damaged(format!("`{line}` is not a fingerprint")))?;
     Ok(Fingerprint { body, message_id })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let queue = Stream::Queue { source: "s".into(), cluster: "c".into(), queue: "q".into() };
+        let print = |body, id: Option<&str>| Fingerprint { body, message_id: id.map(String::from) };
+        let suffix = [print(u128::MAX, None), print(0, Some("")), print(7, Some("a b\n\"c"))];
+        let place = Place { suffix: suffix.into(), records: 9, ..Place::default() };
+        Manifest {
+            version: VERSION,
+            number: 4,
+            log_id: Uuid::from_u128(5),
+            seq: Seq(u64::MAX),
+            counters: Counters { moved: 3, ..Counters::default() },
+            configured: BTreeSet::from(["a".to_owned()]),
+            collections: BTreeMap::new(),
+            streams: vec![entry(&queue, &place)],
+            dead_letters: vec![],
+        }
+    }
+
+    #[test]
+    fn a_manifest_reads_back_as_it_was_written() {
+        let manifest = manifest();
+        let read = Manifest::decode(&manifest.encode().unwrap()).unwrap();
+        assert_eq!(read, manifest);
+        let suffix: Vec<Fingerprint> = read
+            .streams()
+            .unwrap()
+            .positions("s")
+            .into_iter()
+            .filter_map(|position| match position.mark {
+                crate::position::Mark::Fingerprint(print) => Some(print),
+                crate::position::Mark::Next(_) => None,
+            })
+            .collect();
+        let ids: Vec<Option<&str>> =
+            suffix.iter().map(|print| print.message_id.as_deref()).collect();
+        assert_eq!(ids, [None, Some(""), Some("a b\n\"c")]);
+        assert_eq!(suffix.iter().map(|it| it.body).collect::<Vec<_>>(), [u128::MAX, 0, 7]);
+    }
+
+    #[test]
+    fn no_changed_missing_or_added_byte_goes_unnoticed() {
+        let whole = manifest().encode().unwrap();
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            assert!(matches!(Manifest::decode(&changed), Err(InvalidManifest::Damaged(_))));
+            assert!(matches!(Manifest::decode(&whole[..at]), Err(InvalidManifest::Damaged(_))));
+        }
+        let longer = [&whole[..], b"\n"].concat();
+        assert!(matches!(Manifest::decode(&longer), Err(InvalidManifest::Damaged(_))));
+    }
+}

@@ -118,3 +118,87 @@ fn same_but_for_topic_id(one: &Stream, other: &Stream) -> bool {
         && (one.source(), one.cluster(), one.name(), one.partition())
             == (other.source(), other.cluster(), other.name(), other.partition())
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn partition(cluster: &str, topic_id: u128, partition: i32) -> Arc<Stream> {
+        Arc::new(Stream::Partition {
+            source: "orders".to_owned(),
+            cluster: cluster.to_owned(),
+            topic: "t".to_owned(),
+            topic_id: Some(Uuid::from_u128(topic_id)),
+            partition,
+        })
+    }
+
+    fn take(streams: &mut Streams, stream: &Arc<Stream>, next: u64, body: &Body) {
+        let position = Position { stream: stream.clone(), mark: Mark::Next(Offset(next)) };
+        streams.take(&position, body, UnixMillis(next));
+    }
+
+    fn nexts(streams: &Streams) -> Vec<u64> {
+        streams.progress().iter().filter_map(|progress| Some(progress.next?.0)).collect()
+    }
+
+    const START: Body = Body::Start { forget_others: false };
+
+    #[test]
+    fn only_a_start_moves_a_partition_back() {
+        let (mut streams, stream) = (Streams::default(), partition("c", 1, 0));
+        take(&mut streams, &stream, 10, &START);
+        for body in [Body::Duplicate, Body::Moved] {
+            take(&mut streams, &stream, 7, &body);
+            assert_eq!(nexts(&streams), [10]);
+            take(&mut streams, &stream, 12, &body);
+            take(&mut streams, &stream, 10, &START);
+        }
+        take(&mut streams, &stream, 3, &START);
+        assert_eq!(nexts(&streams), [3]);
+        let progress = &streams.progress()[0];
+        assert_eq!((progress.records, progress.time), (8, UnixMillis(0)));
+    }
+
+    #[test]
+    fn a_start_forgets_the_topic_of_the_same_name_and_if_asked_other_clusters() {
+        let mut streams = Streams::default();
+        for (cluster, topic_id, number) in [("c", 1, 0), ("c", 1, 1), ("d", 1, 0), ("c", 2, 0)] {
+            take(&mut streams, &partition(cluster, topic_id, number), number as u64 + 5, &START);
+        }
+        let clusters = |streams: &Streams| -> Vec<String> {
+            streams.progress().iter().map(|it| it.stream.cluster().to_owned()).collect()
+        };
+        // The first one gave way to the last; its sibling stays.
+        assert_eq!(clusters(&streams), ["c", "c", "d"]);
+        assert_eq!(streams.positions("orders").len(), 3);
+        assert!(streams.positions("other").is_empty());
+        let start = Body::Start { forget_others: true };
+        take(&mut streams, &partition("e", 1, 0), 0, &start);
+        assert_eq!(clusters(&streams), ["e"]);
+    }
+
+    #[test]
+    fn a_queue_keeps_its_last_deliveries_in_order() {
+        let (source, cluster, queue) = ("s".to_owned(), "c".to_owned(), "q".to_owned());
+        let stream = Arc::new(Stream::Queue { source, cluster, queue });
+        let print = |body| Fingerprint { body, message_id: None };
+        let mut streams = Streams::default();
+        let message = Body::Rejected(crate::operation::Rejection {
+            refusal: crate::operation::Refusal::new(crate::operation::Reason::NotJson, ""),
+            original: Default::default(),
+        });
+        for body in 0..QUEUE_SUFFIX_MAX as u128 + 3 {
+            let mark = Mark::Fingerprint(print(body));
+            let position = Position { stream: stream.clone(), mark };
+            streams.take(&position, &message, UnixMillis(1));
+            // Known already: it stands where it first stood.
+            streams.take(&position, &Body::Duplicate, UnixMillis(2));
+        }
+        let marks: Vec<Mark> = streams.positions("s").into_iter().map(|it| it.mark).collect();
+        let expected = (3..QUEUE_SUFFIX_MAX as u128 + 3).map(|body| Mark::Fingerprint(print(body)));
+        assert_eq!(marks, expected.collect::<Vec<_>>());
+    }
+}
