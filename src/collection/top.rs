@@ -75,10 +75,10 @@ impl Top {
         }
         if !full {
             self.kept.push(scored);
-        } else if let Some(mut worst) = self.kept.peek_mut() {
-            if scored < *worst {
-                *worst = scored;
-            }
+        } else if let Some(mut worst) = self.kept.peek_mut()
+            && scored < *worst
+        {
+            *worst = scored;
         }
     }
 

@@ -18,10 +18,10 @@ struct Meanwhile {
 
 impl Witness for Meanwhile {
     fn saw(&self, step: Step<'_>) -> std::io::Result<()> {
-        if let Step::Sync { .. } = step {
-            if let Some(deed) = self.deed.lock().unwrap().take() {
-                deed(self.collection.get().unwrap());
-            }
+        if let Step::Sync { .. } = step
+            && let Some(deed) = self.deed.lock().unwrap().take()
+        {
+            deed(self.collection.get().unwrap());
         }
         Ok(())
     }

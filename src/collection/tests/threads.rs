@@ -65,10 +65,10 @@ fn read(collection: &Collection, turn: u64) {
             assert_eq!(collection.count(&filter), POINTS);
         }
         _ => {
-            let vector = if turn % 2 == 0 { "a" } else { "b" };
+            let vector = if turn.is_multiple_of(2) { "a" } else { "b" };
             let mut search = search(vector, Query::Vector(vec![0.0, 0.0]), 100);
             search.select = everything();
-            if turn % 3 == 0 {
+            if turn.is_multiple_of(3) {
                 search.filter = filter(json!({"must_not": [{"key": "x", "match": {"value": 0}}]}));
             }
             let found = collection.search(&search).unwrap();
