@@ -18,6 +18,8 @@ mod appender;
 mod decode;
 mod duplicates;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
