@@ -7,6 +7,7 @@ mod harness;
 mod pipeline;
 mod poison;
 mod produce;
+mod python;
 mod recall;
 mod restart;
 mod sources;
