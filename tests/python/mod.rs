@@ -29,7 +29,6 @@ fn interpreter() -> std::path::PathBuf {
 }
 
 #[test]
-#[ignore = "installs Qdrant's Python client into target/"]
 fn the_python_client_works_unchanged() {
     let setup = Setup::new();
     setup.configure("");
