@@ -14,8 +14,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::{free_ports, launch, signal, target, tied, until};
 
-const START_LIMIT: Duration = Duration::from_secs(60);
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(240);
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Kafka {
     directory: tempfile::TempDir,

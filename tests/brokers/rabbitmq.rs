@@ -15,7 +15,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use super::{free_ports, launch, signal, tied, until};
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
-const START_LIMIT: Duration = Duration::from_secs(90);
+const START_LIMIT: Duration = Duration::from_secs(240);
 
 pub struct RabbitMq {
     directory: tempfile::TempDir,

@@ -86,3 +86,39 @@ fn read(config: &ClientConfig, question: &Question, high: u64) -> KafkaResult<Be
     }
     Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    use super::*;
+    use crate::source::embedded::{EmbeddedBroker, EmbeddedSettings};
+
+    #[test]
+    fn messages_before_the_end_are_seen_and_an_end_is_an_end() {
+        let settings = EmbeddedSettings { partitions: 1, ..EmbeddedSettings::default() };
+        let broker = EmbeddedBroker::start(&settings).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", broker.bootstrap());
+        let producer: BaseProducer = config.create().unwrap();
+        for _message in 0..10 {
+            let record = BaseRecord::<(), str>::to(broker.topic()).partition(0).payload("m");
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(TIMEOUT).unwrap();
+
+        let config = broker.source_settings("group").client_config();
+        let consumer = config.create_with_context(Context::default()).unwrap();
+        // An answer of `Nothing` here would lose messages 3 to 9.
+        for (next, between) in [(0, Between::Messages), (9, Between::Messages)].into_iter().chain([
+            (3, Between::Messages),
+            (10, Between::NotAsked),
+            (11, Between::NotAsked),
+        ]) {
+            let (topic, next) = (broker.topic().to_owned(), Offset(next));
+            let question = Question { topic, partition: 0, next };
+            let answer = look(&consumer, &config, question).unwrap();
+            assert_eq!((answer.low, answer.high, answer.between), (0, 10, between), "{next}");
+        }
+    }
+}
