@@ -1,9 +1,9 @@
 //! Checkpoints, merges and graphs, on one thread with low priority.
 //!
 //! Promise: a checkpoint that is asked for is what the thread does next. A merge is given up for
-//! it, seven times of eight; a graph, which takes minutes, is interrupted and goes on. Log files go only after the manifest that holds
-//! their records is durable. No promise: when merges and graphs are done; search is exact and
-//! complete without them.
+//! it, seven times of eight; a graph, which takes minutes, is interrupted and goes on. Log files
+//! go only after the manifest that holds their records is durable. No promise: when merges and
+//! graphs are done; search is exact and complete without them.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -109,7 +109,10 @@ impl Maintainer {
         let turn = self.turn.replace((self.turn.get() + 1) % TURNS);
         for (name, collection) in self.catalog.collections() {
             let merges = match turn {
-                0 => collection.merge(&AtomicBool::new(false)).map(|_| ()),
+                // Not at the end: there a merge would only use up the deadline.
+                0 if !self.shutdown.is_asked() => {
+                    collection.merge(&AtomicBool::new(false)).map(|_| ())
+                }
                 _ => repeat(cancel, || collection.merge(cancel)),
             };
             if let Err(error) = merges {

@@ -9,6 +9,7 @@ use pointd::commands::produce::generate;
 use serde_json::{Value, json};
 
 use crate::brokers::kafka::{Kafka, publish};
+use crate::brokers::rabbitmq::RabbitMq;
 use crate::harness::{PATIENCE, Pointd, Setup, binary, pause_for};
 
 pub const DIM: usize = 128;
@@ -229,4 +230,38 @@ fn survives_kills(topic: &str, points: u64, kills: u64) {
     let segments =
         pointd.metric(&format!("pointd_segments{{collection=\"{COLLECTION}\"}}")).unwrap();
     assert!(segments > 0.0, "no checkpoint made a segment: the kills tested too little");
+}
+
+#[test]
+fn a_queue_is_read_once_over_kills_and_lost_connections() {
+    const POINTS: u64 = 20_000;
+    const KILLS: u64 = 8;
+    let Some(rabbit) = RabbitMq::start("a queue through the real binary") else { return };
+    let queue = "pipeline";
+    rabbit.declare(queue, false);
+    let setup = Setup::new();
+    setup.configure(&format!(
+        "[collections.{COLLECTION}]\nsize = {DIM}\ndistance = \"Euclid\"\n\
+         [[source]]\nname = \"queue\"\n[source.amqp]\nurl = \"{}\"\nqueue = \"{queue}\"\n",
+        rabbit.url()
+    ));
+    for kill in 1..=KILLS {
+        let slice = POINTS * (kill - 1) / KILLS..POINTS * kill / KILLS;
+        rabbit.publish(queue, slice.map(message));
+        let mut pointd = setup.spawn();
+        pointd.wait_ready();
+        pause_for(Duration::from_millis(kill * 15));
+        pointd.kill_9();
+    }
+    let pointd = setup.start();
+    rabbit.close_connections();
+    pointd.wait_until("all points", PATIENCE, |pointd| pointd.count(COLLECTION) == POINTS);
+    assert_equals_model(&pointd, POINTS);
+    // One record more made the collection; what came again was recognised.
+    let records = |kind: &str| {
+        pointd.metric(&format!("pointd_applied_records{{kind=\"{kind}\"}}")).unwrap() as u64
+    };
+    println!("{} redeliveries recognised", records("duplicate"));
+    assert_eq!(records("operations"), POINTS + 1);
+    pointd.wait_until("the acks", PATIENCE, |_| rabbit.ready(queue) == 0);
 }

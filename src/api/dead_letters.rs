@@ -85,9 +85,11 @@ pub(super) async fn list(State(shared): Context, page: PageParams) -> Result<Ans
         return Err(ApiError::Validation { place: Place::Query, field: "limit", what });
     }
     let deadline = shared.deadline(None);
-    let context = Arc::clone(&shared);
+    // Not all of the doors: a list that outlasts shutdown would keep the log's queue open.
+    let catalog = Arc::clone(&shared.doors.catalog);
+    let bytes_max = shared.settings.answer_bytes_max;
     let work = move || {
-        let letters = context.doors.catalog.dead_letters();
+        let letters = catalog.dead_letters();
         let total = letters.len();
         let mut rest = letters.iter().filter(|letter| letter.seq.0 >= page.offset);
         let page = Page {
@@ -95,7 +97,7 @@ pub(super) async fn list(State(shared): Context, page: PageParams) -> Result<Ans
             total,
             next_page_offset: rest.next().map(|letter| letter.seq),
         };
-        Answer::of(&page, context.settings.answer_bytes_max)
+        Answer::of(&page, bytes_max)
     };
     shared.read(deadline, work).await
 }

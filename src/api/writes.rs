@@ -34,7 +34,7 @@ pub enum WriteError {
     Full,
     #[error("Writes are not taken yet, the log is being replayed: wait until /readyz says ready")]
     Recovering,
-    #[error("Writes are stopped: {why}. Reads and deletes go on, writes resume by themselves")]
+    #[error("This write is not taken: {why}. Reads go on, and so do writes with wait=true")]
     Stopped { why: String },
     #[error("pointd is shutting down: try again after its restart")]
     Closed,

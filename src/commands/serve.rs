@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tracing::{info, warn};
 
@@ -97,7 +96,9 @@ fn publish_sample(
             if shutdown.is_asked() {
                 return;
             }
-            if let Err(error) = send(&producer, &topic, &key, &message) {
+            // At this pace its queue is never full.
+            let record = BaseRecord::to(&topic).key(&key).payload(&message);
+            if let Err((error, _)) = producer.send(record) {
                 warn!(%error, "a sample point could not be published");
                 return;
             }
@@ -111,19 +112,4 @@ fn publish_sample(
         info!(points = published, "the sample catalogue is published");
     };
     Ok(std::thread::Builder::new().name("sample".into()).spawn(publish)?)
-}
-
-/// Waits for room where the producer's queue is full.
-fn send(producer: &BaseProducer, topic: &str, key: &str, message: &[u8]) -> Result<(), KafkaError> {
-    let mut record = BaseRecord::to(topic).key(key).payload(message);
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                record = back;
-                producer.poll(Duration::from_millis(50));
-            }
-            Err((error, _)) => return Err(error),
-        }
-    }
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::catalog::Frame;
 use crate::disk::{Disk, Step, Witness};
 use crate::metrics::Metrics;
-use crate::operation::{Body, Limits};
+use crate::operation::{Body, Limits, Reason};
 use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
 use crate::source::{Batch, Delivery, Item, Outlet, Watermark, What};
@@ -23,6 +23,8 @@ struct Guard {
     watermark: Watermark,
     early: AtomicBool,
     failing: AtomicBool,
+    /// No new log file can be made.
+    full: AtomicBool,
 }
 
 impl Witness for Guard {
@@ -33,7 +35,12 @@ impl Witness for Guard {
                 return Err(io::Error::other("the disk is gone"));
             }
         }
-        Ok(())
+        match step {
+            Step::Resize { .. } if self.full.load(Ordering::SeqCst) => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -41,6 +48,7 @@ struct Line {
     queue: Queue,
     watermark: Watermark,
     guard: Arc<Guard>,
+    no_room: Arc<AtomicBool>,
     frames: Receiver<Frame>,
     appender: std::thread::JoinHandle<Result<(), AppendError>>,
     _directory: tempfile::TempDir,
@@ -53,6 +61,7 @@ fn line(settings: &IngestSettings) -> Line {
         watermark: watermark.clone(),
         early: AtomicBool::new(false),
         failing: AtomicBool::new(false),
+        full: AtomicBool::new(false),
     });
     let wal = open(&Disk::watched(guard.clone()), directory.path());
     let (queue, ends) = Queue::new(settings, Arc::new(|| false), &metrics);
@@ -61,7 +70,10 @@ fn line(settings: &IngestSettings) -> Line {
             collection: None,
             limits: Limits { message_bytes_max: settings.message_bytes_max },
         }]),
-        check: Arc::new(|_| Ok(())),
+        check: Arc::new(|message| match &*message.collection {
+            "fault" => panic!("a decoder's fault"),
+            _ => Ok(()),
+        }),
         metrics: metrics.clone(),
     };
     for _ in 0..3 {
@@ -69,27 +81,34 @@ fn line(settings: &IngestSettings) -> Line {
         std::thread::spawn(move || run_worker(&decoder, &work));
     }
     let (applier, frames) = crossbeam_channel::unbounded();
+    let no_room = Arc::new(AtomicBool::new(false));
     let out = AppenderEnds {
         wal,
         duplicates: Duplicates::default(),
         applier,
         offsets: DurableOffsets::default(),
-        no_room: Arc::default(),
+        no_room: no_room.clone(),
         shutdown: Shutdown::new(),
         frame_bytes_max: settings.frame_bytes_max,
         metrics,
     };
     let appender = std::thread::spawn(move || Appender::new(ends, out).run());
-    Line { queue, watermark, guard, frames, appender, _directory: directory }
+    Line { queue, watermark, guard, no_room, frames, appender, _directory: directory }
 }
 
 fn open(disk: &Disk, directory: &Path) -> Wal {
     let mut replay = |_| Ok::<_, io::Error>(());
-    Wal::open(disk, &directory.join("wal"), Options::default(), None, &mut replay).unwrap().0
+    // Small, so that a few batches need a new file.
+    let options = Options { file_bytes: 16 << 10, ..Options::default() };
+    Wal::open(disk, &directory.join("wal"), options, None, &mut replay).unwrap().0
 }
 
 /// A batch of deletes at these offsets.
 fn batch(number: u64, offsets: impl IntoIterator<Item = u64>) -> Batch {
+    batch_of("c", number, offsets)
+}
+
+fn batch_of(collection: &str, number: u64, offsets: impl IntoIterator<Item = u64>) -> Batch {
     let stream = Arc::new(Stream::Partition {
         source: "s".into(),
         cluster: "c".into(),
@@ -103,7 +122,7 @@ fn batch(number: u64, offsets: impl IntoIterator<Item = u64>) -> Batch {
             time: UnixMillis(1),
             key: None,
             value: Some(Bytes::from(format!(
-                r#"{{"collection": "c", "delete": {{"points": [{offset}]}}}}"#
+                r#"{{"collection": "{collection}", "delete": {{"points": [{offset}]}}}}"#
             ))),
             headers: vec![],
             redelivered: None,
@@ -183,6 +202,47 @@ fn a_failed_fsync_acknowledges_nothing_and_ends_the_appender() {
     assert!(matches!(ended, Err(AppendError::Failed { .. })), "{ended:?}");
     assert_eq!(line.watermark.get(), 0);
     assert_eq!(line.frames.iter().count(), 0, "something was applied that is not durable");
+}
+
+#[test]
+fn a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile() {
+    let line = line(&IngestSettings::default());
+    let intake = line.queue.intake(0, line.watermark.clone());
+    line.guard.full.store(true, Ordering::SeqCst);
+    // More than the first file has room for.
+    for number in 1..=20 {
+        intake.offer(batch(number, (number - 1) * 50..number * 50)).unwrap();
+    }
+    while !line.no_room.load(Ordering::SeqCst) {
+        assert!(!line.appender.is_finished(), "it ended instead of waiting");
+        std::thread::yield_now();
+    }
+    assert!(line.watermark.get() < 20);
+    line.guard.full.store(false, Ordering::SeqCst);
+    let (watermark, no_room) = (line.watermark.clone(), line.no_room.clone());
+    drop(intake);
+    let expected: Vec<(u64, bool)> = (1..=1000).map(|next| (next, false)).collect();
+    assert_eq!(end(line), expected);
+    assert_eq!(watermark.get(), 20);
+    assert!(!no_room.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_message_that_makes_the_decoder_panic_becomes_a_dead_letter() {
+    let line = line(&IngestSettings::default());
+    let intake = line.queue.intake(0, line.watermark.clone());
+    intake.offer(batch_of("fault", 1, 0..1)).unwrap();
+    intake.offer(batch(2, 1..2)).unwrap();
+    drop(intake);
+    let frames = line.frames.clone();
+    drop(line.queue);
+    line.appender.join().unwrap().unwrap();
+    let bodies: Vec<Body> =
+        frames.iter().flat_map(|frame| frame.records).map(|record| record.body).collect();
+    let Body::Rejected(rejection) = &bodies[0] else { panic!("{bodies:?}") };
+    assert_eq!(rejection.refusal.reason, Reason::DecoderFault);
+    assert!(rejection.original.value.starts_with(b"{"));
+    assert!(matches!(&bodies[1], Body::Message(_)), "{bodies:?}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::super::error::ApiError;
 use super::{refuse_if_given, refuse_shard_key};
 use crate::operation::{Operation, UpsertBody};
 
-/// Fields of today's Qdrant that make an upsert conditional. [`UpsertBody`] passes over what
-/// it does not know, so they are looked for on their own.
+/// Fields of today's Qdrant that make an upsert conditional. [`UpsertBody`] passes over what it
+/// does not know beside `points` and `batch`, so they are looked for on their own.
 #[derive(Deserialize)]
 struct Conditions {
     update_filter: Option<IgnoredAny>,
