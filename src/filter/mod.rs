@@ -4,13 +4,10 @@
 //! certain is evaluated here, over the payload.
 
 mod evaluate;
-mod path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::point::PointId;
-
-pub use path::{InvalidPath, Path};
+use crate::point::{InvalidPath, Path, PointId};
 
 /// `must`, `should` and `must_not`, each one condition or a list. An empty filter matches all.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -1,10 +1,12 @@
 //! What a point is: its id, its vectors, its payload, and the space it lives in.
 
 mod id;
+mod path;
 mod payload;
 mod schema;
 
 pub use id::{InvalidPointId, PointId};
+pub use path::{InvalidPath, Path};
 pub use payload::{InvalidPayload, Payload};
 pub use schema::{Distance, InvalidSchema, Schema, UNNAMED, VectorParams};
 
