@@ -95,11 +95,13 @@ def scored(body, ours, everything):
 def by_value(body, ours, everything):
     """A scroll with `order_by`. Equal values may come in any order there."""
     expected = everything[: body["limit"]]
-    values = [each.get("order_value") for each in ours]
-    if values != [each["order_value"] for each in expected]:
-        return f"values {values} in place of {[each['order_value'] for each in expected]}"
-    known = {(rank(each["id"]), each["order_value"]): each for each in everything}
-    found = [(rank(each["id"]), each["order_value"]) for each in ours]
+    # An index of floats shows 3 as 3.0.
+    values = [float(each.get("order_value", "nan")) for each in ours]
+    wanted = [float(each["order_value"]) for each in expected]
+    if values != wanted:
+        return f"values {values} in place of {wanted}"
+    known = {(rank(each["id"]), float(each["order_value"])): each for each in everything}
+    found = [(rank(each["id"]), value) for each, value in zip(ours, values)]
     if len(set(found)) != len(found) or not known.keys() >= set(found):
         return f"found {found}, which is not part of {sorted(known)}"
     return next(filter(None, (point(each, known[key]) for each, key in zip(ours, found))), None)
