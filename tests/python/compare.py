@@ -169,9 +169,13 @@ def local_order(kind, body):
 
 
 def of_type(body, points):
-    if steps.ORDERED[body["order_by"]["key"]] == "integer":
-        return [each for each in points if isinstance(each["order_value"], int)]
-    return points
+    """An index of integers takes whole floats for integers."""
+    if steps.ORDERED[body["order_by"]["key"]] != "integer":
+        return points
+    values = [each["order_value"] for each in points]
+    return [
+        each for each, value in zip(points, values) if value == int(value) and abs(value) <= 2**63
+    ]
 
 
 def main():
