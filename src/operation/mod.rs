@@ -14,7 +14,8 @@ mod upsert;
 
 use bytes::Bytes;
 
-use crate::point::{NamedVector, Payload, PointId, Schema};
+use crate::filter::Filter;
+use crate::point::{FieldSchema, NamedVector, Path, Payload, PointId, Schema};
 
 pub use codec::{InvalidBody, decode, encode};
 pub use encode_json::to_json;
@@ -57,10 +58,39 @@ pub enum Operation {
     CreateCollection { schema: Schema, from_config: bool },
     /// Refused if the collection does not exist.
     DeleteCollection,
+    /// Replaces the index of this field, if it has one. With `from_config`, silently nothing if
+    /// the field has the same.
+    CreateIndex { field: Path, schema: FieldSchema, from_config: bool },
+    /// Silently nothing if the field has no index.
+    DeleteIndex { field: Path },
     /// Replaces each point whole.
     Upsert(Vec<UpsertPoint>),
-    /// Ids without a point are passed over.
-    DeletePoints(Vec<PointId>),
+    /// Ids without a point are passed over, here and below, unless said otherwise.
+    DeletePoints(Selector),
+    /// Other vectors of the points stay. Refused if one of the points does not exist.
+    UpdateVectors(Vec<PointVectors>),
+    /// Points are never deleted by it.
+    DeleteVectors { points: Selector, names: Vec<String> },
+    /// Merges `payload` into each point's: at its top, or into what `key` leads to.
+    SetPayload { points: Selector, payload: Payload, key: Option<Path> },
+    OverwritePayload { points: Selector, payload: Payload },
+    DeletePayload { points: Selector, keys: Vec<Path> },
+    ClearPayload(Selector),
+}
+
+/// Which points an operation changes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selector {
+    Ids(Vec<PointId>),
+    /// Those that match at the operation's turn.
+    Filter(Filter),
+}
+
+/// Vectors for a point that exists: at least one, none of them checked against a schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointVectors {
+    pub id: PointId,
+    pub vectors: Vec<NamedVector>,
 }
 
 /// A whole point as given: vectors not yet normalised, none of them checked against a schema.
@@ -154,6 +184,8 @@ reasons! {
     CollectionFull = 18, "collection_full";
     /// The decoder panicked on it.
     DecoderFault = 19, "decoder_fault";
+    /// Vectors for a point that does not exist.
+    UnknownPoint = 20, "unknown_point";
 }
 
 impl serde::Serialize for Reason {
