@@ -6,7 +6,7 @@ mod payload;
 mod schema;
 
 pub use id::{InvalidPointId, PointId};
-pub use path::{InvalidPath, Path};
+pub use path::{InvalidPath, Path, exclude, include, merge};
 pub use payload::{InvalidPayload, Payload};
 pub use schema::{Distance, InvalidSchema, Schema, UNNAMED, VectorParams};
 
