@@ -42,7 +42,7 @@ pub(super) fn answer(state: &State, vectors: &[VectorColumn], filter: &Filter) -
 fn answer_condition(state: &State, vectors: &[VectorColumn], condition: &Condition) -> Answer {
     match condition {
         Condition::HasId(ids) => {
-            let slots = ids.iter().filter_map(|id| state.ids.get(*id));
+            let slots = ids.iter().filter_map(|id| state.ids.get(id));
             Answer::sure(Slots::these(slots.map(|slot| slot.0).collect()))
         }
         Condition::HasVector(name) => Answer::sure(match place_of(vectors, name) {

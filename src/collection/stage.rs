@@ -15,7 +15,7 @@ use super::Collection;
 use crate::ann;
 use crate::filter::Filter;
 use crate::operation::{Operation, PointVectors, Reason, Refusal, Selector, UpsertPoint};
-use crate::point::{Distance, NamedVector, Payload, PointId, Slot, UNNAMED, overlay};
+use crate::point::{Distance, NamedVector, Payload, PointId, Slot, UNNAMED, merge};
 
 /// The points a message touches, as it leaves them.
 #[derive(Default)]
@@ -155,7 +155,7 @@ impl Collection {
                 let values = map(payload);
                 self.each_payload(points, staged, |payload| match key {
                     Some(key) => key.merge(payload, &values),
-                    None => overlay(payload, &values),
+                    None => merge(payload, &values),
                 })
             }
             Operation::OverwritePayload { points, payload } => {

@@ -8,8 +8,8 @@ mod schema;
 
 pub use field::{FieldSchema, FieldType};
 pub use id::{InvalidPointId, PointId};
-pub use path::{InvalidPath, Path};
-pub use payload::{InvalidPayload, Payload, overlay};
+pub use path::{InvalidPath, Path, exclude, include, merge};
+pub use payload::{InvalidPayload, Payload};
 pub use schema::{Distance, InvalidSchema, Schema, UNNAMED, VectorParams};
 
 /// A point's dense number inside its collection. It is given back when the point is

@@ -61,17 +61,6 @@ impl Payload {
     }
 }
 
-/// What `set payload` does to an object: a value takes the place of the one under its key, and
-/// `null` takes that one away.
-pub fn overlay(object: &mut Map<String, Value>, values: &Map<String, Value>) {
-    for (key, value) in values {
-        match value {
-            Value::Null => drop(object.remove(key)),
-            value => drop(object.insert(key.clone(), value.clone())),
-        }
-    }
-}
-
 /// Reads some members of an object, and passes over the others without building them.
 struct Members<'a>(&'a BTreeSet<String>);
 
