@@ -9,7 +9,7 @@ use super::state::State;
 use super::{Collection, PointView, ReadError, Select};
 use crate::filter::Filter;
 use crate::index::{Direction, FieldIndex, OrderValue};
-use crate::point::{Path, PointId, Slot};
+use crate::point::{FieldType, Path, PointId, Slot};
 use crate::rows::Row;
 
 /// Values looked at in one hold of the lock, unless more are equal.
@@ -22,9 +22,17 @@ pub struct Ordered {
     pub key: Path,
     pub direction: Direction,
     /// The first value to answer, in the order of `direction`.
-    pub start_from: Option<OrderValue>,
+    pub start_from: Option<StartFrom>,
     pub limit: usize,
     pub select: Select,
+}
+
+/// A number, or a date in microseconds since 1970; compared with what the index holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StartFrom {
+    Integer(i64),
+    Float(f64),
+    Datetime(i64),
 }
 
 struct Candidate {
@@ -48,7 +56,7 @@ impl Collection {
     /// value of the index's kind do not come.
     pub fn ordered(&self, ordered: &Ordered) -> Result<Vec<(PointView, OrderValue)>, ReadError> {
         let wanted = self.wanted(&ordered.select)?;
-        let mut from = ordered.start_from.map_or(Bound::Unbounded, Bound::Included);
+        let mut from = self.first_value(ordered);
         let mut page = Vec::new();
         while page.len() < ordered.limit {
             let room = ordered.limit - page.len();
@@ -65,6 +73,17 @@ impl Collection {
         page.truncate(ordered.limit);
         let point = |(picked, value)| (self.view(picked, &wanted), value);
         Ok(page.into_iter().map(point).collect())
+    }
+
+    fn first_value(&self, ordered: &Ordered) -> Bound<OrderValue> {
+        let state = self.read();
+        let index = state.fields.index(&ordered.key);
+        match ordered.start_from.zip(index.map(|index| index.schema().data_type)) {
+            Some((start, data_type)) => {
+                Bound::Included(start.as_value_of(data_type, ordered.direction))
+            }
+            None => Bound::Unbounded,
+        }
     }
 
     fn find_ordered(
@@ -96,6 +115,30 @@ impl Collection {
             values.skip_while(|(value, _)| matches!(from, Bound::Excluded(last) if *value == last));
         let (candidates, last) = take(state, &answer, wanted, &mut values, room);
         Ok(Found { candidates, facts, last })
+    }
+}
+
+impl StartFrom {
+    /// The first value of the index's kind that is not before this one.
+    fn as_value_of(self, data_type: FieldType, direction: Direction) -> OrderValue {
+        let whole = |number: f64| match direction {
+            Direction::Asc => number.ceil() as i64,
+            Direction::Desc => number.floor() as i64,
+        };
+        match (data_type, self) {
+            (FieldType::Float, StartFrom::Float(number)) => OrderValue::Float(number),
+            (FieldType::Float, StartFrom::Integer(number) | StartFrom::Datetime(number)) => {
+                OrderValue::Float(number as f64)
+            }
+            (FieldType::Datetime, StartFrom::Float(number)) => OrderValue::Datetime(whole(number)),
+            (FieldType::Datetime, StartFrom::Integer(number) | StartFrom::Datetime(number)) => {
+                OrderValue::Datetime(number)
+            }
+            (_, StartFrom::Float(number)) => OrderValue::Integer(whole(number)),
+            (_, StartFrom::Integer(number) | StartFrom::Datetime(number)) => {
+                OrderValue::Integer(number)
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod count;
 mod delete;
 mod input;
+mod order;
 mod params;
 mod query;
 mod retrieve;
