@@ -5,7 +5,7 @@ use super::stage::{Staged, Touched, has_room};
 use super::state::State;
 use super::{Collection, SLOTS_MAX};
 use crate::operation::{Operation, Reason, Refusal};
-use crate::point::{FieldSchema, Path, PointId};
+use crate::point::{FieldSchema, Path};
 use crate::position::Seq;
 use crate::rows::{Cell, RowKey};
 

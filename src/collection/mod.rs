@@ -50,7 +50,7 @@ use state::{State, Which};
 pub use fields::{IndexEntry, IndexInfo};
 pub use flush::{Flushed, Sealed};
 pub use graph::GraphError;
-pub use order::{Ordered, StartFrom};
+pub use order::Ordered;
 
 /// As many as there are numbers for slots.
 const SLOTS_MAX: u32 = u32::MAX;

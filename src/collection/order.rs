@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use super::fields::extract;
 use super::read::{Picked, Wanted};
 use super::select::{Evaluator, Facts, answer};
 use super::slots::Answer;
@@ -9,7 +10,7 @@ use super::state::State;
 use super::{Collection, PointView, ReadError, Select};
 use crate::filter::Filter;
 use crate::index::{Direction, FieldIndex, OrderValue};
-use crate::point::{FieldType, Path, PointId, Slot};
+use crate::point::{Path, PointId, Slot};
 use crate::rows::Row;
 
 /// Values looked at in one hold of the lock, unless more are equal.
@@ -21,18 +22,11 @@ pub struct Ordered {
     pub filter: Filter,
     pub key: Path,
     pub direction: Direction,
-    /// The first value to answer, in the order of `direction`.
-    pub start_from: Option<StartFrom>,
+    /// The first value to answer, in the order of `direction`. A number is compared with dates
+    /// as microseconds since 1970, and a date with numbers.
+    pub start_from: Option<OrderValue>,
     pub limit: usize,
     pub select: Select,
-}
-
-/// A number, or a date in microseconds since 1970; compared with what the index holds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum StartFrom {
-    Integer(i64),
-    Float(f64),
-    Datetime(i64),
 }
 
 struct Candidate {
@@ -56,7 +50,7 @@ impl Collection {
     /// value of the index's kind do not come.
     pub fn ordered(&self, ordered: &Ordered) -> Result<Vec<(PointView, OrderValue)>, ReadError> {
         let wanted = self.wanted(&ordered.select)?;
-        let mut from = self.first_value(ordered);
+        let mut from = ordered.start_from.map_or(Bound::Unbounded, Bound::Included);
         let mut page = Vec::new();
         while page.len() < ordered.limit {
             let room = ordered.limit - page.len();
@@ -75,17 +69,6 @@ impl Collection {
         Ok(page.into_iter().map(point).collect())
     }
 
-    fn first_value(&self, ordered: &Ordered) -> Bound<OrderValue> {
-        let state = self.read();
-        let index = state.fields.index(&ordered.key);
-        match ordered.start_from.zip(index.map(|index| index.schema().data_type)) {
-            Some((start, data_type)) => {
-                Bound::Included(start.as_value_of(data_type, ordered.direction))
-            }
-            None => Bound::Unbounded,
-        }
-    }
-
     fn find_ordered(
         &self,
         state: &State,
@@ -98,14 +81,14 @@ impl Collection {
         let index = state.fields.index(&ordered.key).ok_or_else(none)?;
         let answer = answer(state, &self.vectors, &ordered.filter);
         let facts = state.facts();
-        if !state.fields.is_complete(&ordered.key) {
-            let mut values = values_of_all(state, index, ordered.direction, from);
-            if index.ordered(None, ordered.direction).is_none() {
-                return Err(none());
+        let whole;
+        let index = match state.fields.is_complete(&ordered.key) {
+            true => index,
+            false => {
+                whole = index_of_all(state, index).map_err(|_| none())?;
+                &whole
             }
-            let (candidates, last) = take(state, &answer, wanted, &mut values.drain(..), room);
-            return Ok(Found { candidates, facts, last });
-        }
+        };
         let first = match from {
             Bound::Included(value) | Bound::Excluded(value) => Some(value),
             Bound::Unbounded => None,
@@ -118,30 +101,6 @@ impl Collection {
     }
 }
 
-impl StartFrom {
-    /// The first value of the index's kind that is not before this one.
-    fn as_value_of(self, data_type: FieldType, direction: Direction) -> OrderValue {
-        let whole = |number: f64| match direction {
-            Direction::Asc => number.ceil() as i64,
-            Direction::Desc => number.floor() as i64,
-        };
-        match (data_type, self) {
-            (FieldType::Float, StartFrom::Float(number)) => OrderValue::Float(number),
-            (FieldType::Float, StartFrom::Integer(number) | StartFrom::Datetime(number)) => {
-                OrderValue::Float(number as f64)
-            }
-            (FieldType::Datetime, StartFrom::Float(number)) => OrderValue::Datetime(whole(number)),
-            (FieldType::Datetime, StartFrom::Integer(number) | StartFrom::Datetime(number)) => {
-                OrderValue::Datetime(number)
-            }
-            (_, StartFrom::Float(number)) => OrderValue::Integer(whole(number)),
-            (_, StartFrom::Integer(number) | StartFrom::Datetime(number)) => {
-                OrderValue::Integer(number)
-            }
-        }
-    }
-}
-
 impl Candidate {
     fn matches(&self, evaluator: &Evaluator<'_>) -> bool {
         let unsure = self.unsure.as_ref();
@@ -149,32 +108,14 @@ impl Candidate {
     }
 }
 
-/// What an index that is still being filled will answer: reads every payload.
-fn values_of_all(
-    state: &State,
-    index: &FieldIndex,
-    direction: Direction,
-    from: Bound<OrderValue>,
-) -> Vec<(OrderValue, u32)> {
-    let after = |value: OrderValue| match (from, direction) {
-        (Bound::Unbounded, _) => true,
-        (Bound::Included(first), Direction::Asc) => value >= first,
-        (Bound::Included(first), Direction::Desc) => value <= first,
-        (Bound::Excluded(last), Direction::Asc) => value > last,
-        (Bound::Excluded(last), Direction::Desc) => value < last,
-    };
-    let mut values = Vec::new();
+/// What an index that is still being filled will be: reads every payload.
+fn index_of_all(state: &State, index: &FieldIndex) -> Result<FieldIndex, String> {
+    let mut whole = FieldIndex::new(index.field(), index.schema())?;
     for slot in state.ids.existing().iter() {
         let payload = state.payload.row(Slot(slot)).and_then(|row| row.payload());
-        let map = payload.and_then(|payload| payload.to_map().ok()).unwrap_or_default();
-        let found = index.extract(&map).order_values();
-        values.extend(found.into_iter().filter(|value| after(*value)).map(|value| (value, slot)));
+        whole.insert(slot, &extract(&whole, payload));
     }
-    values.sort_unstable();
-    if direction == Direction::Desc {
-        values.reverse();
-    }
-    values
+    Ok(whole)
 }
 
 /// Takes whole runs of equal values until there are enough, each run in order of id.

@@ -1,6 +1,6 @@
 //! The stages of the line behind the sources: intake, appender, applier, maintenance.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -12,8 +12,8 @@ use tracing::{info, warn};
 use super::{DaemonError, StartError};
 use crate::api::Readiness;
 use crate::apply::{Applier, ApplierOptions, Lines, Recovered, recover};
-use crate::catalog::{Catalog, CatalogOptions, Outcome, handover};
-use crate::config::{CollectionSettings, Settings};
+use crate::catalog::{Catalog, CatalogOptions, handover};
+use crate::config::Settings;
 use crate::disk::Disk;
 use crate::ingest::{
     Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
@@ -21,7 +21,7 @@ use crate::ingest::{
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
-use crate::operation::{Limits, Message, Operation};
+use crate::operation::Limits;
 use crate::position::{Mark, Position, Seq};
 use crate::shutdown::Shutdown;
 use crate::source::Watermark;

@@ -55,14 +55,23 @@ pub struct Message {
 pub enum Operation {
     /// Refused if the collection exists. With `from_config`, done at most once in the life of
     /// a data directory, and silently nothing after that.
-    CreateCollection { schema: Schema, from_config: bool },
+    CreateCollection {
+        schema: Schema,
+        from_config: bool,
+    },
     /// Refused if the collection does not exist.
     DeleteCollection,
     /// Replaces the index of this field, if it has another one. With `from_config`, silently
     /// nothing if it has any.
-    CreateIndex { field: Path, schema: FieldSchema, from_config: bool },
+    CreateIndex {
+        field: Path,
+        schema: FieldSchema,
+        from_config: bool,
+    },
     /// Silently nothing if the field has no index.
-    DeleteIndex { field: Path },
+    DeleteIndex {
+        field: Path,
+    },
     /// Replaces each point whole.
     Upsert(Vec<UpsertPoint>),
     /// Ids without a point are passed over.
@@ -71,11 +80,24 @@ pub enum Operation {
     /// everything below that names points by their ids.
     UpdateVectors(Vec<PointVectors>),
     /// Points are never deleted by it.
-    DeleteVectors { points: Selector, names: Vec<String> },
+    DeleteVectors {
+        points: Selector,
+        names: Vec<String>,
+    },
     /// Merges `payload` into each point's: at its top, or into what `key` leads to.
-    SetPayload { points: Selector, payload: Payload, key: Option<Path> },
-    OverwritePayload { points: Selector, payload: Payload },
-    DeletePayload { points: Selector, keys: Vec<Path> },
+    SetPayload {
+        points: Selector,
+        payload: Payload,
+        key: Option<Path>,
+    },
+    OverwritePayload {
+        points: Selector,
+        payload: Payload,
+    },
+    DeletePayload {
+        points: Selector,
+        keys: Vec<Path>,
+    },
     ClearPayload(Selector),
 }
 

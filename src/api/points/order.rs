@@ -3,9 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::collection::StartFrom;
 use crate::filter::datetime;
-use crate::index::Direction;
+use crate::index::{Direction, OrderValue};
 use crate::point::Path;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -13,7 +12,7 @@ use crate::point::Path;
 pub(super) struct OrderBy {
     pub(super) key: Path,
     pub(super) direction: Direction,
-    pub(super) start_from: Option<StartFrom>,
+    pub(super) start_from: Option<OrderValue>,
 }
 
 #[derive(Deserialize)]
@@ -40,8 +39,8 @@ impl TryFrom<Value> for OrderBy {
         };
         let key = body.key.parse().map_err(|error| format!("order_by: {error}"))?;
         let direction = match body.direction.as_deref() {
-            None | Some("asc") => Direction::Asc,
-            Some("desc") => Direction::Desc,
+            None | Some("asc") => Direction::Ascending,
+            Some("desc") => Direction::Descendingending,
             Some(other) => {
                 return Err(format!("order_by: direction `{other}` is neither `asc` nor `desc`"));
             }
@@ -51,13 +50,13 @@ impl TryFrom<Value> for OrderBy {
     }
 }
 
-fn start_from(value: Value) -> Result<StartFrom, String> {
+fn start_from(value: Value) -> Result<OrderValue, String> {
     let read = match &value {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => Some(StartFrom::Integer(integer)),
-            (None, float) => float.map(StartFrom::Float),
+            (Some(integer), _) => Some(OrderValue::Integer(integer)),
+            (None, float) => float.map(OrderValue::Float),
         },
-        Value::String(text) => datetime::parse(text).map(StartFrom::Datetime),
+        Value::String(text) => datetime::parse(text).map(OrderValue::Datetime),
         _ => None,
     };
     read.ok_or_else(|| format!("order_by: start_from {value} is neither a number nor a date"))
