@@ -40,7 +40,7 @@ impl TryFrom<Value> for OrderBy {
         let key = body.key.parse().map_err(|error| format!("order_by: {error}"))?;
         let direction = match body.direction.as_deref() {
             None | Some("asc") => Direction::Ascending,
-            Some("desc") => Direction::Descendingending,
+            Some("desc") => Direction::Descending,
             Some(other) => {
                 return Err(format!("order_by: direction `{other}` is neither `asc` nor `desc`"));
             }
