@@ -163,7 +163,9 @@ impl Collection {
             }
             Operation::DeletePayload { points, keys } => {
                 self.each_payload(points, staged, |payload| {
-                    keys.iter().for_each(|key| drop(key.remove(payload)));
+                    for key in keys {
+                        key.remove(payload);
+                    }
                 })
             }
             Operation::ClearPayload(points) => {
