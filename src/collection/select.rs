@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::column::Part;
 use super::state::{State, Which};
-use crate::filter::{Condition, Filter};
+use crate::filter::{Condition, Filter, Subject};
 use crate::point::{PointId, Slot};
 use crate::position::Seq;
 use crate::rows::{Row, RowKey};
@@ -124,17 +124,24 @@ pub(super) fn answer(state: &State, filter: &Filter) -> Answer {
     for condition in &filter.must_not {
         result = result.and(answer_condition(state, condition).not());
     }
+    if filter.min_should.is_some() {
+        result = result.and(Answer { sure: Slots::none(), maybe: Slots::all() });
+    }
     result
 }
 
 fn answer_condition(state: &State, condition: &Condition) -> Answer {
     match condition {
-        Condition::Match { .. } => Answer { sure: Slots::none(), maybe: Slots::all() },
+        Condition::Field(_)
+        | Condition::IsEmpty(_)
+        | Condition::IsNull(_)
+        | Condition::HasVector(_)
+        | Condition::Nested { .. } => Answer { sure: Slots::none(), maybe: Slots::all() },
         Condition::HasId(ids) => {
-            let slots = ids.iter().filter_map(|id| state.ids.get(*id));
+            let slots = ids.iter().filter_map(|id| state.ids.get(id));
             Answer::sure(Slots::these(slots.map(|slot| slot.0).collect()))
         }
-        Condition::Nested(filter) => answer(state, filter),
+        Condition::Filter(filter) => answer(state, filter),
     }
 }
 
@@ -218,7 +225,10 @@ pub(super) fn finish(answer: Answer, payloads: &[Part], filter: &Filter) -> Slot
 /// only from a file whose checksum was verified.
 pub(super) fn matches(filter: &Filter, id: PointId, payload: &Row) -> bool {
     let map = payload.payload().and_then(|payload| payload.to_map().ok());
-    map.is_some_and(|map| filter.matches(id, &map))
+    map.is_some_and(|payload| {
+        let payload = &payload;
+        filter.matches(&Subject { id, payload, has_vector: &|_| false, text: &|_| None })
+    })
 }
 
 /// Whether the point is still what it was when `captured` was the newest seq, and its slot.

@@ -8,7 +8,7 @@ mod schema;
 
 pub use field::{FieldSchema, FieldType};
 pub use id::{InvalidPointId, PointId};
-pub use path::{InvalidPath, Path};
+pub use path::{InvalidPath, Path, exclude, include, merge};
 pub use payload::{InvalidPayload, Payload};
 pub use schema::{Distance, InvalidSchema, Schema, UNNAMED, VectorParams};
 

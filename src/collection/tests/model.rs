@@ -4,6 +4,7 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::ann;
+use crate::filter::Subject;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelPoint {
@@ -59,7 +60,11 @@ impl Model {
     }
 
     fn matching(&self, filter: &Filter) -> Vec<PointId> {
-        let matches = |(id, point): &(&PointId, &ModelPoint)| filter.matches(**id, &point.payload);
+        let matches = |(id, point): &(&PointId, &ModelPoint)| {
+            let payload = &point.payload;
+            let has_vector = &|name: &str| point.vectors.contains_key(name);
+            filter.matches(&Subject { id: **id, payload, has_vector, text: &|_| None })
+        };
         self.points.iter().filter(matches).map(|(id, _)| *id).collect()
     }
 
