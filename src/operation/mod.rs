@@ -5,22 +5,31 @@
 //! (does the collection exist, does the vector name) depends on the state at its seq and is
 //! decided by the applier, never here.
 
+mod changes;
 mod codec;
 mod encode_json;
 mod json;
+mod selector;
 #[cfg(test)]
 mod tests;
 mod upsert;
+mod vectors;
 
 use bytes::Bytes;
 
 use crate::filter::Filter;
 use crate::point::{FieldSchema, NamedVector, Path, Payload, PointId, Schema};
 
+pub use changes::{
+    DeletePayloadBody, DeleteVectorsBody, OverwritePayloadBody, SetPayloadBody, UpdateVectorsBody,
+};
 pub use codec::{InvalidBody, decode, encode};
 pub use encode_json::to_json;
-pub use json::{Limits, NESTING_MAX, check_nesting, decode_message};
-pub use upsert::{DeleteBody, UpsertBody};
+pub use json::{
+    InvalidJson, Limits, NESTING_MAX, OperationsBody, check_nesting, decode_message, parse,
+};
+pub use selector::{ClearPayloadBody, DeleteBody};
+pub use upsert::UpsertBody;
 
 /// What one log record says.
 #[derive(Clone, Debug, PartialEq)]
