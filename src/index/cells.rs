@@ -153,8 +153,9 @@ mod tests {
         fn a_key_leads_back_to_its_place(lon in -180.0..=180.0, lat in -90.0..=90.0) {
             let square = Square::of_key(key(lon, lat).unwrap());
             prop_assert_eq!((square.column, square.row), (column(lon), row(lat)));
-            prop_assert!((square.west()..square.west() + 1e-7).contains(&(lon - 1e-9).max(-180.0)));
-            prop_assert!((square.south()..square.south() + 1e-7).contains(&(lat - 1e-9).max(-90.0)));
+            let (west, south, width) = (square.west(), square.south(), square.width());
+            prop_assert!((west - 1e-9..=west + width + 1e-9).contains(&lon));
+            prop_assert!((south - 1e-9..=south + width / 2.0 + 1e-9).contains(&lat));
         }
 
         #[test]

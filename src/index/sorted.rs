@@ -138,16 +138,17 @@ impl Sorted {
         self.note_last(block);
     }
 
-    /// Joins a block with the one after it, or before it if it is the last, where one then
-    /// has room for more.
+    /// Joins a block with a neighbour, if one block then has room for as much again.
     fn merge(&mut self, block: usize) {
-        let upper = if block + 1 < self.blocks.len() { block + 1 } else { block };
-        let Some(lower) = upper.checked_sub(1) else { return };
-        if self.blocks[lower].keys.len() + self.blocks[upper].keys.len() > BLOCK / 2 {
-            return;
-        }
-        let mut taken = self.blocks.remove(upper);
-        self.lasts.remove(upper);
+        let len = |at: usize| self.blocks.get(at).map(|block| block.keys.len());
+        let fits = |lower: &usize| {
+            let both = len(*lower).zip(len(*lower + 1));
+            both.is_some_and(|(lower, upper)| lower + upper <= BLOCK / 2)
+        };
+        let lower = [Some(block), block.checked_sub(1)].into_iter().flatten().find(fits);
+        let Some(lower) = lower else { return };
+        let mut taken = self.blocks.remove(lower + 1);
+        self.lasts.remove(lower + 1);
         self.blocks[lower].keys.append(&mut taken.keys);
         self.blocks[lower].slots.append(&mut taken.slots);
         self.note_last(lower);
