@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 
 use super::Shared;
 use super::error::{ApiError, Place};
-use crate::operation::check_nesting;
+use crate::operation::{self, check_nesting};
 
 /// A longer body is parsed on a thread of its own.
 const PARSE_ASIDE_KIBIBYTES: u32 = 64;
@@ -30,12 +30,7 @@ pub(super) struct Json<T> {
 }
 
 /// A type that bodies are parsed into.
-pub(super) trait Body: DeserializeOwned + Send + 'static {
-    /// Refuses what parsing alone would pass over.
-    fn check(_bytes: &[u8]) -> Result<(), ApiError> {
-        Ok(())
-    }
-}
+pub(super) trait Body: DeserializeOwned + Send + 'static {}
 
 impl<T: Body> FromRequest<Arc<Shared>> for Json<T> {
     type Rejection = ApiError;
@@ -59,7 +54,7 @@ impl<T: Body> FromRequest<Arc<Shared>> for Json<T> {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { max },
             _ => ApiError::Format { place: Place::Body, what: error.body_text() },
         })?;
-        let read = move || T::check(&bytes).and_then(|()| parse::<T>(&bytes));
+        let read = move || parse::<T>(&bytes);
         let body = match kibibytes > PARSE_ASIDE_KIBIBYTES {
             false => read()?,
             true => tokio::task::spawn_blocking(read)
@@ -91,20 +86,10 @@ fn declared_length(request: &Request) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Parses a body. Only a body that fails is parsed again, with its path noted: noting costs
-/// more than parsing where a body is mostly numbers.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let format = |what| ApiError::Format { place: Place::Body, what };
     check_nesting(bytes).map_err(|refusal| format(refusal.detail))?;
-    serde_json::from_slice(bytes).map_err(|error| {
-        let mut noted = serde_json::Deserializer::from_slice(bytes);
-        match serde_path_to_error::deserialize::<_, T>(&mut noted) {
-            Err(with_path) if with_path.path().iter().next().is_some() => {
-                format(format!("{}: {}", with_path.path(), with_path.inner()))
-            }
-            _ => format(error.to_string()),
-        }
-    })
+    operation::parse(bytes).map_err(|invalid| format(invalid.detail))
 }
 
 /// Query parameters. Those of Qdrant that are about its clusters (`ordering`, `consistency`)

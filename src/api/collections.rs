@@ -14,7 +14,7 @@ use super::writes::UpdateStatus;
 use crate::ann::GraphParams;
 use crate::collection::{Collection, CollectionOptions, Info};
 use crate::operation::Operation;
-use crate::point::{Schema, UNNAMED, VectorParams};
+use crate::point::{FieldSchema, Schema, UNNAMED, VectorParams};
 
 #[derive(Serialize)]
 struct List {
@@ -51,7 +51,7 @@ pub(super) async fn delete(
         return Answer::short(&false);
     }
     let deadline = shared.deadline(params.timeout_seconds());
-    let update = shared.write(&name, Operation::DeleteCollection, true, deadline).await?;
+    let update = shared.write(&name, vec![Operation::DeleteCollection], true, deadline).await?;
     changed(update.status)
 }
 
@@ -83,7 +83,16 @@ struct Description<'a> {
     points_count: u64,
     segments_count: usize,
     config: Config<'a>,
-    payload_schema: BTreeMap<String, ()>,
+    payload_schema: BTreeMap<String, IndexView>,
+}
+
+/// One payload index.
+#[derive(Serialize)]
+struct IndexView {
+    #[serde(flatten)]
+    schema: FieldSchema,
+    /// That have a value the index can hold.
+    points: u64,
 }
 
 #[derive(Serialize)]
@@ -170,7 +179,11 @@ impl<'a> Description<'a> {
                 wal_config: None,
                 quantization_config: None,
             },
-            payload_schema: BTreeMap::new(),
+            payload_schema: collection
+                .indexes()
+                .into_iter()
+                .map(|(field, schema, points)| (field.to_string(), IndexView { schema, points }))
+                .collect(),
         }
     }
 }

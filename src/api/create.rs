@@ -84,7 +84,7 @@ pub(super) async fn create(
     let schema = body.into_schema()?;
     let deadline = shared.deadline(params.timeout_seconds());
     let operation = Operation::CreateCollection { schema, from_config: false };
-    let update = shared.write(&name, operation, true, deadline).await?;
+    let update = shared.write(&name, vec![operation], true, deadline).await?;
     changed(update.status)
 }
 

@@ -60,11 +60,8 @@ pub(super) enum ApiError {
     WriteTimeout { allowed: Duration },
     #[error("{0}")]
     Write(#[from] WriteError),
-    #[error(
-        "Wrong input: {detail} (operation {seq} was logged before this was known, and changed \
-         nothing)"
-    )]
-    RefusedLate { status: StatusCode, detail: String, seq: Seq },
+    #[error("{error} (operation {seq} was logged before this was known, and changed nothing)")]
+    RefusedLate { error: Box<ApiError>, seq: Seq },
     #[error("Service internal error: {0}")]
     Broken(String),
 }
@@ -101,16 +98,22 @@ impl ApiError {
         match refusal.reason {
             Reason::UnknownCollection => ApiError::UnknownCollection(collection.to_owned()),
             Reason::CollectionExists => ApiError::CollectionExists(collection.to_owned()),
-            Reason::InvalidSchema => ApiError::validation("vectors", refusal.detail),
+            // A collection's own schema was checked before it became a message.
+            Reason::InvalidSchema => ApiError::validation("field_schema", refusal.detail),
+            Reason::UnknownPoint => ApiError::NotFound(refusal.detail),
+            Reason::UnknownVector => {
+                ApiError::BadInput(format!("Not existing vector name error: {}", refusal.detail))
+            }
+            Reason::WrongDimension => {
+                ApiError::BadInput(format!("Vector dimension error: {}", refusal.detail))
+            }
             _ => ApiError::BadInput(refusal.detail),
         }
     }
 
     /// A message that could be applied when it was logged, and could not when its turn came.
     pub(super) fn refused_late(collection: &str, refusal: Refusal, seq: Seq) -> Self {
-        let detail = refusal.detail.clone();
-        let status = ApiError::refused(collection, refusal).status();
-        ApiError::RefusedLate { status, detail, seq }
+        ApiError::RefusedLate { error: Box::new(ApiError::refused(collection, refusal)), seq }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -131,7 +134,7 @@ impl ApiError {
                 StatusCode::REQUEST_TIMEOUT
             }
             Write(error) => error.status(),
-            RefusedLate { status, .. } => *status,
+            RefusedLate { error, .. } => error.status(),
             Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

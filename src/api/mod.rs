@@ -24,6 +24,7 @@ mod collections;
 mod create;
 mod dead_letters;
 mod error;
+mod indexes;
 mod points;
 mod readiness;
 mod routes;

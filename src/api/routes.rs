@@ -7,12 +7,16 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::{ApiSettings, Doors, Shared, answer, auth};
-use super::{collections, create, dead_letters, points, service, sources};
+use super::{collections, create, dead_letters, indexes, points, service, sources};
+use crate::operation::{
+    ClearPayloadBody, DeleteBody, DeletePayloadBody, DeleteVectorsBody, OverwritePayloadBody,
+    SetPayloadBody, UpdateVectorsBody, UpsertBody,
+};
 
 /// Answered without a key, as Qdrant does: they tell nothing about what is stored.
 const OPEN: [&str; 4] = ["/", "/healthz", "/livez", "/readyz"];
@@ -31,6 +35,7 @@ pub(super) fn over(shared: Arc<Shared>) -> Router {
     service_routes()
         .merge(collection_routes())
         .merge(point_routes())
+        .merge(change_routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(body_bytes_max))
@@ -58,19 +63,46 @@ fn collection_routes() -> Router<Arc<Shared>> {
             get(collections::describe).put(create::create).delete(collections::delete),
         )
         .route("/collections/{collection}/exists", get(collections::exists))
+        .route("/collections/{collection}/index", put(indexes::create))
+        .route("/collections/{collection}/index/{field}", delete(indexes::delete))
 }
 
 fn point_routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/collections/{collection}/points", put(points::upsert).post(points::retrieve))
+        .route(
+            "/collections/{collection}/points",
+            put(points::write::<UpsertBody>).post(points::retrieve),
+        )
         .route("/collections/{collection}/points/{id}", get(points::retrieve_one))
-        .route("/collections/{collection}/points/delete", post(points::delete))
         .route("/collections/{collection}/points/scroll", post(points::scroll))
         .route("/collections/{collection}/points/count", post(points::count))
         .route("/collections/{collection}/points/search", post(points::search))
         .route("/collections/{collection}/points/search/batch", post(points::search_batch))
         .route("/collections/{collection}/points/query", post(points::query))
         .route("/collections/{collection}/points/query/batch", post(points::query_batch))
+}
+
+fn change_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/collections/{collection}/points/batch", post(points::write_batch))
+        .route("/collections/{collection}/points/delete", post(points::write::<DeleteBody>))
+        .route("/collections/{collection}/points/vectors", put(points::write::<UpdateVectorsBody>))
+        .route(
+            "/collections/{collection}/points/vectors/delete",
+            post(points::write::<DeleteVectorsBody>),
+        )
+        .route(
+            "/collections/{collection}/points/payload",
+            post(points::write::<SetPayloadBody>).put(points::write::<OverwritePayloadBody>),
+        )
+        .route(
+            "/collections/{collection}/points/payload/delete",
+            post(points::write::<DeletePayloadBody>),
+        )
+        .route(
+            "/collections/{collection}/points/payload/clear",
+            post(points::write::<ClearPayloadBody>),
+        )
 }
 
 async fn unknown_route(method: Method, uri: Uri) -> ApiError {

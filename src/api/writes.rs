@@ -75,21 +75,17 @@ pub(super) enum UpdateStatus {
 }
 
 impl Shared {
-    /// Writes one operation. Checked first, so that what cannot be applied is answered at
+    /// Writes one message. Checked first, so that what cannot be applied is answered at
     /// once and does not become a dead letter; the log's order decides all the same.
     pub(super) async fn write(
         &self,
         collection: &str,
-        operation: Operation,
+        operations: Vec<Operation>,
         wait: bool,
         deadline: Deadline,
     ) -> Result<Update, ApiError> {
-        let message = Message {
-            collection: collection.to_owned(),
-            operations: vec![operation],
-            original: None,
-            waits: wait,
-        };
+        let message =
+            Message { collection: collection.to_owned(), operations, original: None, waits: wait };
         let refused = |refusal| ApiError::refused(collection, refusal);
         self.doors.catalog.check(&message).map_err(refused)?;
         let written = tokio::time::timeout_at(deadline.at, self.doors.writes.write(message));

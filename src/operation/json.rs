@@ -6,13 +6,18 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{DeleteBody, Message, Operation, Reason, Refusal, UpsertBody};
+use super::selector::{ClearPayloadBody, DeleteBody};
+use super::{
+    DeletePayloadBody, DeleteVectorsBody, Message, Operation, OverwritePayloadBody, Reason,
+    Refusal, SetPayloadBody, UpdateVectorsBody, UpsertBody,
+};
 
 /// How deep a message may nest. serde_json itself stops at 128; readers of the payload
 /// (pandas, other JSON parsers) often stop earlier.
 pub const NESTING_MAX: usize = 64;
 
-const OPERATIONS: &str = "`upsert`, `delete`";
+const OPERATIONS: &str = "`upsert`, `delete`, `update_vectors`, `delete_vectors`, `set_payload`, \
+                          `overwrite_payload`, `delete_payload`, `clear_payload`";
 
 /// What a decoder needs to know beside the bytes.
 #[derive(Clone, Debug)]
@@ -37,16 +42,36 @@ pub fn decode_message(
         Refusal::new(Reason::NotUtf8, detail)
     })?;
     check_nesting(value)?;
-    let body: MessageBody = serde_json::from_str(text).map_err(refuse_json)?;
+    let body: MessageBody = parse(text.as_bytes())
+        .map_err(|InvalidJson { reason, detail }| Refusal::new(reason, detail))?;
     body.into_message(collection)
 }
 
-fn refuse_json(error: serde_json::Error) -> Refusal {
-    let reason = match error.classify() {
-        serde_json::error::Category::Data => Reason::InvalidMessage,
-        _ => Reason::NotJson,
-    };
-    Refusal::new(reason, error.to_string())
+/// Why [`parse`] could not.
+#[derive(Debug)]
+pub struct InvalidJson {
+    pub reason: Reason,
+    /// Begins with the place in the text, where it is a place below the top.
+    pub detail: String,
+}
+
+/// Parses JSON into a body. Only a text that fails is parsed again, with its path noted: noting
+/// costs more than parsing where a text is mostly numbers.
+pub fn parse<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, InvalidJson> {
+    serde_json::from_slice(text).map_err(|error| {
+        let reason = match error.classify() {
+            serde_json::error::Category::Data => Reason::InvalidMessage,
+            _ => Reason::NotJson,
+        };
+        let mut noted = serde_json::Deserializer::from_slice(text);
+        let detail = match serde_path_to_error::deserialize::<_, T>(&mut noted) {
+            Err(with_path) if with_path.path().iter().next().is_some() => {
+                format!("{}: {}", with_path.path(), with_path.inner())
+            }
+            _ => error.to_string(),
+        };
+        InvalidJson { reason, detail }
+    })
 }
 
 /// Refuses what nests deeper than [`NESTING_MAX`]. Nearly every message has fewer opening
@@ -94,9 +119,16 @@ struct MessageBody {
     unknown: Vec<String>,
 }
 
+#[derive(Debug)]
 enum OperationBody {
     Upsert(UpsertBody),
     Delete(DeleteBody),
+    UpdateVectors(UpdateVectorsBody),
+    DeleteVectors(DeleteVectorsBody),
+    SetPayload(SetPayloadBody),
+    OverwritePayload(OverwritePayloadBody),
+    DeletePayload(DeletePayloadBody),
+    ClearPayload(ClearPayloadBody),
     Unknown(String),
 }
 
@@ -106,6 +138,12 @@ impl OperationBody {
         Ok(match name {
             "upsert" => OperationBody::Upsert(map.next_value()?),
             "delete" => OperationBody::Delete(map.next_value()?),
+            "update_vectors" => OperationBody::UpdateVectors(map.next_value()?),
+            "delete_vectors" => OperationBody::DeleteVectors(map.next_value()?),
+            "set_payload" => OperationBody::SetPayload(map.next_value()?),
+            "overwrite_payload" => OperationBody::OverwritePayload(map.next_value()?),
+            "delete_payload" => OperationBody::DeletePayload(map.next_value()?),
+            "clear_payload" => OperationBody::ClearPayload(map.next_value()?),
             _ => {
                 map.next_value::<IgnoredAny>()?;
                 OperationBody::Unknown(name.to_owned())
@@ -113,12 +151,47 @@ impl OperationBody {
         })
     }
 
-    fn into_operation(self) -> Result<Operation, Refusal> {
-        match self {
-            OperationBody::Upsert(body) => Ok(Operation::Upsert(body.into_points()?)),
-            OperationBody::Delete(body) => Ok(Operation::DeletePoints(body.into_ids()?)),
-            OperationBody::Unknown(name) => Err(unknown_operation(&name)),
-        }
+    /// `list` is where it stands, if that is a list: a refusal begins with the operation's place.
+    fn into_operation(self, list: Option<usize>) -> Result<Operation, Refusal> {
+        let (name, operation) = match self {
+            OperationBody::Upsert(body) => ("upsert", body.try_into()),
+            OperationBody::Delete(body) => ("delete", body.try_into()),
+            OperationBody::UpdateVectors(body) => ("update_vectors", body.try_into()),
+            OperationBody::DeleteVectors(body) => ("delete_vectors", body.try_into()),
+            OperationBody::SetPayload(body) => ("set_payload", body.try_into()),
+            OperationBody::OverwritePayload(body) => ("overwrite_payload", body.try_into()),
+            OperationBody::DeletePayload(body) => ("delete_payload", body.try_into()),
+            OperationBody::ClearPayload(body) => ("clear_payload", body.try_into()),
+            OperationBody::Unknown(name) => ("", Err(unknown_operation(&name))),
+        };
+        operation.map_err(|Refusal { reason, detail }| {
+            let place = match (list, name) {
+                (Some(at), "") => format!("operations[{at}]"),
+                (Some(at), name) => format!("operations[{at}].{name}"),
+                (None, name) => name.to_owned(),
+            };
+            Refusal { reason, detail: format!("{place}: {detail}") }
+        })
+    }
+}
+
+fn into_operations(listed: Vec<OperationBody>) -> Result<Vec<Operation>, Refusal> {
+    let each = listed.into_iter().enumerate();
+    each.map(|(at, body)| body.into_operation(Some(at))).collect()
+}
+
+/// `{"operations": [{"<operation>": {…}}, …]}`: several operations on the collection that a
+/// request names otherwise.
+#[derive(Debug, Deserialize)]
+pub struct OperationsBody {
+    operations: Vec<OperationBody>,
+}
+
+impl TryFrom<OperationsBody> for Vec<Operation> {
+    type Error = Refusal;
+
+    fn try_from(body: OperationsBody) -> Result<Self, Refusal> {
+        into_operations(body.operations)
     }
 }
 
@@ -192,10 +265,11 @@ impl MessageBody {
         if let Some(name) = self.unknown.first() {
             return Err(unknown_operation(name));
         }
-        let bodies = match (self.listed, self.single.len()) {
-            (Some(listed), 0) => listed,
-            (None, 1) => self.single,
-            (None, 0) => {
+        let mut single = self.single;
+        let operations = match (self.listed, single.pop(), single.is_empty()) {
+            (Some(listed), None, _) => into_operations(listed)?,
+            (None, Some(one), true) => vec![one.into_operation(None)?],
+            (None, None, _) => {
                 let detail =
                     format!("no operation: give one of {OPERATIONS}, or a list in `operations`");
                 return Err(Refusal::new(Reason::InvalidMessage, detail));
@@ -211,8 +285,6 @@ impl MessageBody {
             let detail = "no `collection` in the message, and its source is configured with none";
             return Err(Refusal::new(Reason::NoCollection, detail));
         };
-        let operations =
-            bodies.into_iter().map(OperationBody::into_operation).collect::<Result<Vec<_>, _>>()?;
         Ok(Message { collection, operations, original: None, waits: false })
     }
 }

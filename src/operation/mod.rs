@@ -5,21 +5,31 @@
 //! (does the collection exist, does the vector name) depends on the state at its seq and is
 //! decided by the applier, never here.
 
+mod changes;
 mod codec;
 mod encode_json;
 mod json;
+mod selector;
 #[cfg(test)]
 mod tests;
 mod upsert;
+mod vectors;
 
 use bytes::Bytes;
 
-use crate::point::{NamedVector, Payload, PointId, Schema};
+use crate::filter::Filter;
+use crate::point::{FieldSchema, NamedVector, Path, Payload, PointId, Schema};
 
+pub use changes::{
+    DeletePayloadBody, DeleteVectorsBody, OverwritePayloadBody, SetPayloadBody, UpdateVectorsBody,
+};
 pub use codec::{InvalidBody, decode, encode};
 pub use encode_json::to_json;
-pub use json::{Limits, NESTING_MAX, check_nesting, decode_message};
-pub use upsert::{DeleteBody, UpsertBody};
+pub use json::{
+    InvalidJson, Limits, NESTING_MAX, OperationsBody, check_nesting, decode_message, parse,
+};
+pub use selector::{ClearPayloadBody, DeleteBody};
+pub use upsert::UpsertBody;
 
 /// What one log record says.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,13 +64,65 @@ pub struct Message {
 pub enum Operation {
     /// Refused if the collection exists. With `from_config`, done at most once in the life of
     /// a data directory, and silently nothing after that.
-    CreateCollection { schema: Schema, from_config: bool },
+    CreateCollection {
+        schema: Schema,
+        from_config: bool,
+    },
     /// Refused if the collection does not exist.
     DeleteCollection,
+    /// Replaces the index of this field, if it has another one. With `from_config`, silently
+    /// nothing if it has any.
+    CreateIndex {
+        field: Path,
+        schema: FieldSchema,
+        from_config: bool,
+    },
+    /// Silently nothing if the field has no index.
+    DeleteIndex {
+        field: Path,
+    },
     /// Replaces each point whole.
     Upsert(Vec<UpsertPoint>),
     /// Ids without a point are passed over.
-    DeletePoints(Vec<PointId>),
+    DeletePoints(Selector),
+    /// Other vectors of the points stay. Refused if one of the points does not exist, as is
+    /// everything below that names points by their ids.
+    UpdateVectors(Vec<PointVectors>),
+    /// Points are never deleted by it.
+    DeleteVectors {
+        points: Selector,
+        names: Vec<String>,
+    },
+    /// Merges `payload` into each point's: at its top, or into what `key` leads to.
+    SetPayload {
+        points: Selector,
+        payload: Payload,
+        key: Option<Path>,
+    },
+    OverwritePayload {
+        points: Selector,
+        payload: Payload,
+    },
+    DeletePayload {
+        points: Selector,
+        keys: Vec<Path>,
+    },
+    ClearPayload(Selector),
+}
+
+/// Which points an operation changes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selector {
+    Ids(Vec<PointId>),
+    /// Those that match at the operation's turn.
+    Filter(Filter),
+}
+
+/// Vectors for a point that exists: at least one, none of them checked against a schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointVectors {
+    pub id: PointId,
+    pub vectors: Vec<NamedVector>,
 }
 
 /// A whole point as given: vectors not yet normalised, none of them checked against a schema.
@@ -154,6 +216,8 @@ reasons! {
     CollectionFull = 18, "collection_full";
     /// The decoder panicked on it.
     DecoderFault = 19, "decoder_fault";
+    /// Vectors for a point that does not exist.
+    UnknownPoint = 20, "unknown_point";
 }
 
 impl serde::Serialize for Reason {

@@ -1,11 +1,14 @@
+mod pinned;
+mod refusals;
+
 use bytes::Bytes;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::point::{Distance, UNNAMED};
+use crate::point::{Distance, FieldType, UNNAMED};
 
 const LIMITS: Limits = Limits { message_bytes_max: usize::MAX };
 
@@ -41,12 +44,54 @@ fn any_payload() -> impl Strategy<Value = Payload> {
         .prop_map(|members| Payload::from_map(&members.into_iter().collect::<Map<_, _>>()))
 }
 
+/// A filter of a few of the language's forms; all of them are the filter's own tests'.
+fn any_filter() -> impl Strategy<Value = Filter> {
+    let key = || any_path().prop_map(|path| json!(path.to_string()));
+    let leaf = prop_oneof![
+        vec(any_id(), 0..3).prop_map(|ids| json!({ "has_id": ids })),
+        (key(), any::<i64>())
+            .prop_map(|(key, number)| json!({"key": key, "match": {"value": number}})),
+        (key(), ".*").prop_map(|(key, text)| json!({"key": key, "match": {"value": text}})),
+    ];
+    let condition = leaf.prop_recursive(3, 12, 3, |inner| {
+        let clause = prop::sample::select(&["must", "should", "must_not"][..]);
+        btree_map(clause, vec(inner, 0..3), 1..3).prop_map(|clauses| json!(clauses))
+    });
+    vec(condition, 0..3)
+        .prop_map(|conditions| serde_json::from_value(json!({ "must": conditions })).unwrap())
+}
+
+fn any_path() -> impl Strategy<Value = Path> {
+    let path = "[a-z]{1,3}(\\[\\])?(\\.([a-z]|\"a\\.b\")){0,2}";
+    path.prop_map(|text: String| text.parse().unwrap())
+}
+
+fn any_selector() -> impl Strategy<Value = Selector> {
+    prop_oneof![
+        vec(any_id(), 0..4).prop_map(Selector::Ids),
+        any_filter().prop_map(Selector::Filter),
+    ]
+}
+
+/// Every operation that messages have.
 fn any_point_operation() -> impl Strategy<Value = Operation> {
     let point = (any_id(), any_vectors(), any_payload());
+    let vectors = any_vectors().prop_filter("at least one", |vectors| !vectors.is_empty());
+    let vectors = (any_id(), vectors).prop_map(|(id, vectors)| PointVectors { id, vectors });
     prop_oneof![
         vec(point.prop_map(|(id, vectors, payload)| UpsertPoint { id, vectors, payload }), 0..4)
             .prop_map(Operation::Upsert),
-        vec(any_id(), 0..4).prop_map(Operation::DeletePoints),
+        any_selector().prop_map(Operation::DeletePoints),
+        vec(vectors, 1..4).prop_map(Operation::UpdateVectors),
+        (any_selector(), vec(".*", 1..4))
+            .prop_map(|(points, names)| Operation::DeleteVectors { points, names }),
+        (any_selector(), any_payload(), prop::option::of(any_path()))
+            .prop_map(|(points, payload, key)| Operation::SetPayload { points, payload, key }),
+        (any_selector(), any_payload())
+            .prop_map(|(points, payload)| Operation::OverwritePayload { points, payload }),
+        (any_selector(), vec(any_path(), 0..4))
+            .prop_map(|(points, keys)| Operation::DeletePayload { points, keys }),
+        any_selector().prop_map(Operation::ClearPayload),
     ]
 }
 
@@ -96,9 +141,21 @@ fn the_other_bodies_read_back_too() {
             original: Original::default(),
         })
     });
+    let field: Path = "a[].b".parse().unwrap();
+    let params = json!({"type": "text", "tokenizer": "word"}).as_object().cloned();
+    let schema = FieldSchema { data_type: FieldType::Text, params };
+    let index = Operation::CreateIndex { field: field.clone(), schema, from_config: true };
+    let plain = Operation::CreateIndex {
+        field: field.clone(),
+        schema: FieldType::Uuid.into(),
+        from_config: false,
+    };
     let others = [
         message(create),
         message(Operation::DeleteCollection),
+        message(index),
+        message(plain),
+        message(Operation::DeleteIndex { field }),
         Body::Duplicate,
         Body::Moved,
         Body::Start { forget_others: true },

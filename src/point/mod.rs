@@ -1,12 +1,14 @@
 //! What a point is: its id, its vectors, its payload, and the space it lives in.
 
+mod field;
 mod id;
 mod path;
 mod payload;
 mod schema;
 
+pub use field::{FieldSchema, FieldType};
 pub use id::{InvalidPointId, PointId};
-pub use path::{InvalidPath, Path};
+pub use path::{InvalidPath, Path, exclude, include, merge};
 pub use payload::{InvalidPayload, Payload};
 pub use schema::{Distance, InvalidSchema, Schema, UNNAMED, VectorParams};
 

@@ -1,24 +1,23 @@
 //! Points: writes, reads and searches. One file for each family of requests.
 
 mod count;
-mod delete;
 mod input;
+mod order;
 mod params;
 mod query;
 mod retrieve;
 mod scroll;
 mod search;
 mod select;
-mod upsert;
 mod view;
+mod write;
 
 pub(super) use count::count;
-pub(super) use delete::delete;
 pub(super) use query::{query, query_batch};
 pub(super) use retrieve::{retrieve, retrieve_one};
 pub(super) use scroll::scroll;
 pub(super) use search::{search, search_batch};
-pub(super) use upsert::upsert;
+pub(super) use write::{write, write_batch};
 
 use serde::de::IgnoredAny;
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::ann;
+use crate::filter::Subject;
 
 const ROWS: u64 = 60_000;
 const SIZE: usize = 8;
@@ -63,7 +64,9 @@ fn recall(collection: &Collection, filter: &Filter, ef: Option<usize>) -> f64 {
         let answer = collection.search(&search).unwrap();
         for scored in &answer {
             let point = &scored.point;
-            assert!(filter.matches(point.id, &point.payload.as_ref().unwrap().to_map().unwrap()));
+            let payload = &point.payload.as_ref().unwrap().to_map().unwrap();
+            let (has_vector, text) = (&|_: &str| true, &|_: &_| None);
+            assert!(filter.matches(&Subject { id: point.id, payload, has_vector, text }));
             let stored = &point.vectors.as_ref().unwrap()[0].1;
             assert_eq!(scored.score, ann::score(Distance::Euclid, &query, stored).unwrap());
             let PointId::Number(id) = point.id else { panic!("{}", point.id) };
@@ -106,7 +109,7 @@ fn a_search_through_a_graph_answers_only_points_that_stand_with_their_scores() {
     let moved = moved
         .map(|id| point(number(id), vec![named("", &vector(id + ROWS))], json!({"even": true})));
     let moved = Operation::Upsert(moved.collect());
-    collection.apply(Seq(2000), &[Operation::DeletePoints(gone.clone()), moved]).unwrap();
+    collection.apply(Seq(2000), &[Operation::DeletePoints(Selector::Ids(gone.clone())), moved]).unwrap();
     assert!(recall(&collection, &everywhere, None) > 0.95);
     assert!(recall(&collection, &everywhere, Some(1)) < 1.0);
     let some_gone = collection.retrieve(&gone, &Select::default()).unwrap();

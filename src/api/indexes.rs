@@ -1,0 +1,115 @@
+//! Payload indexes: `PUT …/index` and `DELETE …/index/{field_name}`.
+//!
+//! They make filters faster and `order_by` possible. Of the parameters, those that decide what
+//! matches (a text index's) are kept and used; those about memory and disk are kept and told
+//! again. An index of a field that has one replaces it.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use super::body::{Body, Json, Name, Params, path};
+use super::error::{ApiError, Place};
+use super::{Context, Shared};
+use crate::operation::Operation;
+use crate::point::{FieldSchema, FieldType, InvalidPath, Path};
+
+#[derive(Deserialize)]
+pub(super) struct CreateIndexBody {
+    field_name: Path,
+    field_schema: Option<FieldSchemaBody>,
+}
+
+impl Body for CreateIndexBody {}
+
+/// The name of a type, or an object of parameters with its `type`.
+#[derive(Deserialize)]
+#[serde(try_from = "Value")]
+struct FieldSchemaBody(FieldSchema);
+
+const SCHEMA: &str = "give a type as \"keyword\", \"integer\", \"float\", \"bool\", \"geo\", \
+                      \"datetime\", \"text\" or \"uuid\", or an object with its `type` and \
+                      parameters";
+
+impl TryFrom<Value> for FieldSchemaBody {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let wrong = |what: String| format!("{what}: {SCHEMA}");
+        match value {
+            Value::String(name) => {
+                let data_type = field_type(&Value::String(name)).map_err(wrong)?;
+                Ok(FieldSchemaBody(data_type.into()))
+            }
+            Value::Object(params) => {
+                let missing = || wrong("a field's schema without its `type`".to_owned());
+                let given = params.get("type").ok_or_else(missing)?;
+                let data_type = field_type(given).map_err(wrong)?;
+                Ok(FieldSchemaBody(FieldSchema { data_type, params: told(params) }))
+            }
+            other => {
+                let shown: String = other.to_string().chars().take(40).collect();
+                Err(wrong(format!("{shown} is not a field's schema")))
+            }
+        }
+    }
+}
+
+fn field_type(given: &Value) -> Result<FieldType, String> {
+    FieldType::deserialize(given).map_err(|_| {
+        let shown: String = given.to_string().chars().take(40).collect();
+        format!("{shown} is not a type of field")
+    })
+}
+
+/// An object of nothing but its type is the type's name, written longer.
+fn told(params: Map<String, Value>) -> Option<Map<String, Value>> {
+    (params.len() > 1).then_some(params)
+}
+
+pub(super) async fn create(
+    State(shared): Context,
+    Name(name): Name,
+    params: Params,
+    Json { body, .. }: Json<CreateIndexBody>,
+) -> Result<Answer, ApiError> {
+    let Some(FieldSchemaBody(schema)) = body.field_schema else {
+        return Err(ApiError::validation("field_schema", format!("missing: {SCHEMA}")));
+    };
+    let operation = Operation::CreateIndex { field: body.field_name, schema, from_config: false };
+    let deadline = shared.deadline(params.timeout_seconds());
+    Answer::short(&shared.write(&name, vec![operation], params.wait, deadline).await?)
+}
+
+/// The field in a path.
+pub(super) struct FieldInPath(Path);
+
+impl FromRequestParts<Arc<Shared>> for FieldInPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        struct InPath {
+            field: String,
+        }
+        let given = path::<InPath>(parts, shared).await?.field;
+        let format =
+            |error: InvalidPath| ApiError::Format { place: Place::Path, what: error.to_string() };
+        given.parse().map(FieldInPath).map_err(format)
+    }
+}
+
+pub(super) async fn delete(
+    State(shared): Context,
+    Name(name): Name,
+    FieldInPath(field): FieldInPath,
+    params: Params,
+) -> Result<Answer, ApiError> {
+    let deadline = shared.deadline(params.timeout_seconds());
+    let operations = vec![Operation::DeleteIndex { field }];
+    Answer::short(&shared.write(&name, operations, params.wait, deadline).await?)
+}

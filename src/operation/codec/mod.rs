@@ -1,0 +1,157 @@
+//! The encoding of a [`Body`] in the log. Protobuf, so that fields can be added; tag numbers
+//! are never used twice. Vectors are little-endian f32 in one byte string: copied, not parsed.
+
+mod operation;
+mod values;
+
+use bytes::Bytes;
+use prost::{Message as _, Oneof};
+
+use super::{Body, Message, Original, Reason, Refusal, Rejection};
+use operation::OperationRecord;
+
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidBody {
+    #[error("not a record body: {0}")]
+    Malformed(#[from] prost::DecodeError),
+    #[error("a record body with {0}: written by a newer version?")]
+    Unknown(&'static str),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct BodyRecord {
+    #[prost(oneof = "BodyKind", tags = "1, 2, 3, 4, 5")]
+    kind: Option<BodyKind>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum BodyKind {
+    #[prost(message, tag = "1")]
+    Message(MessageRecord),
+    #[prost(message, tag = "2")]
+    Rejected(RejectionRecord),
+    #[prost(message, tag = "3")]
+    Duplicate(Empty),
+    #[prost(message, tag = "4")]
+    Moved(Empty),
+    #[prost(message, tag = "5")]
+    Start(StartRecord),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Empty {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StartRecord {
+    #[prost(bool, tag = "1")]
+    forget_others: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct MessageRecord {
+    #[prost(string, tag = "1")]
+    collection: String,
+    #[prost(message, repeated, tag = "2")]
+    operations: Vec<OperationRecord>,
+    #[prost(message, optional, tag = "3")]
+    original: Option<OriginalRecord>,
+    #[prost(bool, tag = "4")]
+    waits: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct OriginalRecord {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    key: Option<Bytes>,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Bytes,
+    #[prost(message, repeated, tag = "3")]
+    headers: Vec<HeaderRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct HeaderRecord {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RejectionRecord {
+    #[prost(uint32, tag = "1")]
+    reason: u32,
+    #[prost(string, tag = "2")]
+    detail: String,
+    #[prost(message, optional, tag = "3")]
+    original: Option<OriginalRecord>,
+}
+
+pub fn encode(body: &Body) -> Bytes {
+    let kind = match body {
+        Body::Message(message) => BodyKind::Message(message_record(message)),
+        Body::Rejected(rejection) => BodyKind::Rejected(RejectionRecord {
+            reason: rejection.refusal.reason.tag(),
+            detail: rejection.refusal.detail.clone(),
+            original: Some(original_record(&rejection.original)),
+        }),
+        Body::Duplicate => BodyKind::Duplicate(Empty {}),
+        Body::Moved => BodyKind::Moved(Empty {}),
+        Body::Start { forget_others } => {
+            BodyKind::Start(StartRecord { forget_others: *forget_others })
+        }
+    };
+    BodyRecord { kind: Some(kind) }.encode_to_vec().into()
+}
+
+/// Decodes what [`encode`] made. Payloads and originals are slices of `bytes`.
+pub fn decode(bytes: Bytes) -> Result<Body, InvalidBody> {
+    let kind = BodyRecord::decode(bytes)?.kind.ok_or(InvalidBody::Unknown("an unknown kind"))?;
+    Ok(match kind {
+        BodyKind::Message(record) => Body::Message(message(record)?),
+        BodyKind::Rejected(record) => {
+            let reason =
+                Reason::from_tag(record.reason).ok_or(InvalidBody::Unknown("an unknown reason"))?;
+            Body::Rejected(Rejection {
+                refusal: Refusal { reason, detail: record.detail },
+                original: original(record.original.unwrap_or_default()),
+            })
+        }
+        BodyKind::Duplicate(_) => Body::Duplicate,
+        BodyKind::Moved(_) => Body::Moved,
+        BodyKind::Start(record) => Body::Start { forget_others: record.forget_others },
+    })
+}
+
+fn message_record(message: &Message) -> MessageRecord {
+    MessageRecord {
+        collection: message.collection.clone(),
+        operations: message.operations.iter().map(OperationRecord::of).collect(),
+        original: message.original.as_ref().map(original_record),
+        waits: message.waits,
+    }
+}
+
+fn message(record: MessageRecord) -> Result<Message, InvalidBody> {
+    let operations = record.operations.into_iter().map(OperationRecord::read);
+    let operations = operations.collect::<Result<_, _>>()?;
+    let original = record.original.map(original);
+    Ok(Message { collection: record.collection, operations, original, waits: record.waits })
+}
+
+fn original_record(original: &Original) -> OriginalRecord {
+    OriginalRecord {
+        key: original.key.clone(),
+        value: original.value.clone(),
+        headers: original
+            .headers
+            .iter()
+            .map(|(name, value)| HeaderRecord { name: name.clone(), value: value.clone() })
+            .collect(),
+    }
+}
+
+fn original(record: OriginalRecord) -> Original {
+    let headers = record.headers.into_iter().map(|header| (header.name, header.value)).collect();
+    Original { key: record.key, value: record.value, headers }
+}
