@@ -144,9 +144,9 @@ async fn reads_that_cannot_be() {
         ("POST", "/demo/points/scroll", r#"{"limit": 0}"#, 422, "[limit: value 0 invalid"),
         ("POST", "/demo/points/scroll", r#"{"limit": 10001}"#, 422, "at most 10000"),
         ("POST", "/demo/points/scroll", r#"{"order_by": "n"}"#, 400, "`order_by` is not supported"),
-        ("POST", "/demo/points/scroll", r#"{"filter": {"musst": []}}"#, 400, "filter.musst: unknown field `musst`"),
-        ("POST", "/demo/points/scroll", r#"{"filter": {"must": [{"key": "a"}]}}"#, 400, "a condition is"),
-        ("POST", "/demo/points/count", r#"{"filter": {"must": [{"key": "a", "match": {"value": 1.5}}]}}"#, 400, "Format error"),
+        ("POST", "/demo/points/scroll", r#"{"filter": {"musst": []}}"#, 400, "a filter has no field `musst`: did you mean `must`?"),
+        ("POST", "/demo/points/scroll", r#"{"filter": {"must": [{"key": "a"}]}}"#, 400, "at `must[0]`: a condition on a key needs one of"),
+        ("POST", "/demo/points/count", r#"{"filter": {"must": [{"key": "a", "match": {"value": 1.5}}]}}"#, 400, "at `must[0].match.value`"),
         ("POST", "/demo/points/count", r#"{"shard_key": "x"}"#, 400, "`shard_key` is not supported"),
         ("POST", "/demo/points/count", "", 400, "Format error in JSON body: EOF"),
     ])
