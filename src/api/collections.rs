@@ -182,7 +182,10 @@ impl<'a> Description<'a> {
             payload_schema: collection
                 .indexes()
                 .into_iter()
-                .map(|(field, schema, points)| (field.to_string(), IndexView { schema, points }))
+                .map(|index| {
+                    let view = IndexView { schema: index.schema, points: index.points };
+                    (index.field.to_string(), view)
+                })
                 .collect(),
         }
     }
