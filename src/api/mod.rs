@@ -27,6 +27,7 @@ mod error;
 mod indexes;
 mod points;
 mod readiness;
+mod reading;
 mod routes;
 mod server;
 mod service;
@@ -40,16 +41,19 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::catalog::Catalog;
 use crate::collection::{Collection, CollectionOptions};
 use crate::metrics::Metrics;
+use crate::position::Seq;
 use crate::shutdown::Shutdown;
+use crate::wal::LogId;
 
 use answer::Answer;
 use error::ApiError;
+use reading::Reading;
 
 pub use readiness::Readiness;
 pub use routes::router;
@@ -73,6 +77,10 @@ pub struct Doors {
     pub readiness: Readiness,
     pub metrics: Metrics,
     pub shutdown: Shutdown,
+    /// The highest seq that readers see, as the applier raises it.
+    pub applied: watch::Receiver<Seq>,
+    /// Which log the seqs are numbers of.
+    pub log_id: LogId,
 }
 
 /// What a handler is given: the doors, the limits, and the permits that keep them.
@@ -118,10 +126,11 @@ impl Shared {
     /// Runs a read on a thread of its own: scoring, filtering and printing would keep every
     /// other connection of this thread waiting. What has started runs to its end even if
     /// nobody waits any more, and keeps its permit until then.
-    async fn read<F>(&self, deadline: Deadline, work: F) -> Result<Answer, ApiError>
+    async fn read<F>(&self, reading: Reading, work: F) -> Result<Answer, ApiError>
     where
         F: FnOnce() -> Result<Answer, ApiError> + Send + 'static,
     {
+        let deadline = reading.deadline;
         let late = |_| ApiError::ReadTimeout { allowed: deadline.allowed };
         let permit = tokio::time::timeout_at(deadline.at, self.searches.clone().acquire_owned());
         let permit = permit.await.map_err(late)?;

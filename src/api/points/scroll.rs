@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Context;
 use super::super::answer::Answer;
-use super::super::body::{Body, Json, Name, Params};
+use super::super::body::{Body, Json, Name};
 use super::super::error::ApiError;
+use super::super::reading::Reading;
 use super::select::{Unsaid, WithPayload, WithVector, select};
 use super::view::records;
 use super::{check_limit, refuse_if_given, refuse_shard_key};
@@ -40,7 +41,7 @@ struct Page<P> {
 pub(in super::super) async fn scroll(
     State(shared): Context,
     Name(name): Name,
-    params: Params,
+    reading: Reading,
     Json { body, .. }: Json<ScrollBody>,
 ) -> Result<Answer, ApiError> {
     refuse_shard_key(&body.shard_key)?;
@@ -60,5 +61,5 @@ pub(in super::super) async fn scroll(
         let next_page_offset = page.next_page_offset;
         Answer::of(&Page { points: records(&page.points), next_page_offset }, bytes_max)
     };
-    shared.read(shared.deadline(params.timeout_seconds()), work).await
+    shared.read(reading, work).await
 }
