@@ -10,8 +10,9 @@ pub mod point;
 pub mod position;
 pub mod shutdown;
 
-// Rank 1: brokers, the log, operations, rows, graphs.
+// Rank 1: brokers, the log, operations, payload indexes, rows, graphs.
 pub mod ann;
+pub mod index;
 pub mod operation;
 pub mod rows;
 pub mod source;

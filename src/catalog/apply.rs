@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Applied, Catalog, DeadLetter, Held, Outcome, collection_directory};
 use crate::collection::Collection;
 use crate::operation::{Body, Message, Operation, Original, Reason, Refusal, to_json};
-use crate::point::Schema;
+use crate::point::{FieldSchema, Path, Schema};
 use crate::position::Seq;
 
 /// The longest name a collection may have, in bytes, as in Qdrant.
@@ -17,6 +17,8 @@ const NAME_BYTES_MAX: usize = 255;
 enum Change<'a> {
     Create { schema: &'a Schema, from_config: bool },
     Delete,
+    CreateIndex { field: &'a Path, schema: &'a FieldSchema, from_config: bool },
+    DeleteIndex { field: &'a Path },
     Points(&'a [Operation]),
 }
 
@@ -66,7 +68,12 @@ impl Catalog {
                     from_config && self.state().configured.contains(&message.collection);
                 if configured { Ok(()) } else { self.check_create(message, schema, from_config) }
             }
-            Change::Delete => self.held(&message.collection).map(|_| ()),
+            Change::Delete | Change::DeleteIndex { .. } => {
+                self.held(&message.collection).map(|_| ())
+            }
+            Change::CreateIndex { field, schema, .. } => {
+                self.held(&message.collection)?.collection.check_index(field, schema)
+            }
             Change::Points(operations) => {
                 self.held(&message.collection)?.collection.check(operations)
             }
@@ -79,6 +86,21 @@ impl Catalog {
                 self.create(seq, message, schema, from_config)
             }
             Change::Delete => self.delete(&message.collection),
+            Change::CreateIndex { field, schema, from_config } => {
+                let held = self.held(&message.collection)?;
+                // What was asked for over HTTP counts for more than the configuration.
+                if from_config && held.collection.has_index(field) {
+                    return Ok(());
+                }
+                held.collection.create_index(seq, field, schema)?;
+                // A word that waits already is word enough.
+                let _ = self.indexes.0.try_send(());
+                Ok(())
+            }
+            Change::DeleteIndex { field } => {
+                self.held(&message.collection)?.collection.delete_index(seq, field);
+                Ok(())
+            }
             Change::Points(operations) => {
                 self.held(&message.collection)?.collection.apply(seq, operations)
             }
@@ -159,16 +181,26 @@ fn change(message: &Message) -> Result<Change<'_>, Refusal> {
             Ok(Change::Create { schema, from_config: *from_config })
         }
         [Operation::DeleteCollection] => Ok(Change::Delete),
+        [Operation::CreateIndex { field, schema, from_config }] => {
+            Ok(Change::CreateIndex { field, schema, from_config: *from_config })
+        }
+        [Operation::DeleteIndex { field }] => Ok(Change::DeleteIndex { field }),
         operations if operations.iter().all(is_of_points) => Ok(Change::Points(operations)),
         _ => {
-            let detail = "creating or deleting a collection is a message of its own";
+            let detail = "creating or deleting a collection or an index is a message of its own";
             Err(Refusal::new(Reason::InvalidMessage, detail))
         }
     }
 }
 
 fn is_of_points(operation: &Operation) -> bool {
-    matches!(operation, Operation::Upsert(_) | Operation::DeletePoints(_))
+    !matches!(
+        operation,
+        Operation::CreateCollection { .. }
+            | Operation::DeleteCollection
+            | Operation::CreateIndex { .. }
+            | Operation::DeleteIndex { .. }
+    )
 }
 
 fn shown(name: &str) -> String {

@@ -14,7 +14,8 @@ use crate::point::Schema;
 use crate::position::{Fingerprint, Offset, Seq, Stream, UnixMillis};
 use crate::wal::LogId;
 
-pub const VERSION: u32 = 1;
+/// Version 2 has collections with payload indexes; 1 had none, and is the same otherwise.
+pub const VERSION: u32 = 2;
 const CHECKSUM: &str = "crc32c ";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,7 +134,7 @@ impl Manifest {
             version: u32,
         }
         match serde_json::from_slice::<Versioned>(body).map_err(malformed)?.version {
-            VERSION => serde_json::from_slice(body).map_err(malformed),
+            1..=VERSION => serde_json::from_slice(body).map_err(malformed),
             newer => Err(InvalidManifest::Newer(newer)),
         }
     }

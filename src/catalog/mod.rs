@@ -37,6 +37,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 
 use crate::collection::{Collection, CollectionOptions};
@@ -122,6 +123,8 @@ pub struct Catalog {
     state: RwLock<State>,
     /// The newest manifest that is durable.
     manifest: RwLock<Option<Arc<manifest::Manifest>>>,
+    /// Told when an index was asked for.
+    indexes: (Sender<()>, Receiver<()>),
     /// Held for the length of a checkpoint. Never taken while `state` is held.
     checkpoints: Mutex<Checkpoints>,
     /// Held for as long as the files may be touched.

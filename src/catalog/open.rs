@@ -53,6 +53,7 @@ impl Catalog {
             metrics: metrics.clone(),
             state: RwLock::new(state),
             manifest: RwLock::new(manifest.map(Arc::new)),
+            indexes: crossbeam_channel::bounded(1),
             checkpoints: Mutex::new(Checkpoints { number, stopped: false }),
             _lock: lock,
         };

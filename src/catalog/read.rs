@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::Receiver;
+
 use super::{Catalog, Counters, DeadLetter, StreamProgress};
 use crate::collection::Collection;
 use crate::position::{Offset, Position, Seq, Stream};
@@ -69,6 +71,11 @@ impl Catalog {
     /// the log: it holds once a checkpoint has it, and a crash before that brings them back.
     pub fn discard_dead_letters(&self, last: Seq) -> usize {
         self.state_mut().dead_letters.discard(last)
+    }
+
+    /// Gives a word when an index was asked for that has to be filled.
+    pub fn indexes_wanted(&self) -> &Receiver<()> {
+        &self.indexes.1
     }
 
     pub fn counters(&self) -> Counters {

@@ -87,6 +87,8 @@ pub(super) struct Part {
 pub(super) struct Column {
     column: ColumnType,
     places: Vec<Place>,
+    /// The slots that have something.
+    present: Arc<RoaringBitmap>,
     /// By number.
     pub(super) segments: BTreeMap<u32, Standing>,
     head: Head,
@@ -105,6 +107,7 @@ impl Column {
         Column {
             column,
             places: Vec::new(),
+            present: Arc::default(),
             segments: BTreeMap::new(),
             head: Head::new(column, head_number),
         }
@@ -117,7 +120,9 @@ impl Column {
         segments: BTreeMap<u32, Standing>,
         places: Vec<Place>,
     ) -> Self {
-        let mut made = Column { segments, places, ..Column::new(column, head_number) };
+        let slots = (0..).zip(&places).filter(|(_, place)| place.is_live());
+        let present = Arc::new(slots.map(|(slot, _)| slot).collect());
+        let mut made = Column { segments, places, present, ..Column::new(column, head_number) };
         let mut live: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for place in made.places.iter().filter(|place| **place != Place::NONE) {
             if place.is_live() {
@@ -142,6 +147,11 @@ impl Column {
     /// Whether the slot has something in this column.
     pub(super) fn has(&self, slot: Slot) -> bool {
         self.place(slot).is_live()
+    }
+
+    /// The slots that have something in this column.
+    pub(super) fn present(&self) -> &Arc<RoaringBitmap> {
+        &self.present
     }
 
     /// The newest row of a slot that has something.
@@ -191,6 +201,14 @@ impl Column {
         let at = slot.0 as usize;
         if at >= self.places.len() {
             self.places.resize(at + 1, Place::NONE);
+        }
+        if self.present.contains(slot.0) != to.is_live() {
+            let present = Arc::make_mut(&mut self.present);
+            if to.is_live() {
+                present.insert(slot.0)
+            } else {
+                present.remove(slot.0)
+            };
         }
         let from = std::mem::replace(&mut self.places[at], to);
         self.retire(from);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::state::{State, Which};
-use super::{Collection, CollectionFiles, OpenError, SegmentEntry};
+use super::{Collection, CollectionFiles, IndexEntry, OpenError, SegmentEntry};
 use crate::rows::name::{FileName, PAYLOAD_DIRECTORY, vector_directory};
 use crate::rows::{Pick, Segment, SegmentFile, Written, write_segment};
 
@@ -17,6 +17,7 @@ use crate::rows::{Pick, Segment, SegmentFile, Written, write_segment};
 /// and what earlier ones did if their checkpoint failed.
 pub struct Sealed {
     heads: Vec<Frozen>,
+    indexes: Vec<IndexEntry>,
 }
 
 struct Frozen {
@@ -29,6 +30,7 @@ struct Frozen {
 /// The files of a seal, all on the disk.
 pub struct Flushed {
     files: Vec<(Which, u32, Written)>,
+    indexes: Vec<IndexEntry>,
 }
 
 impl Collection {
@@ -58,7 +60,7 @@ impl Collection {
             }
         }
         self.gauges.rows(state);
-        Sealed { heads }
+        Sealed { heads, indexes: state.fields.entries() }
     }
 
     /// Writes one file per sealed head and syncs files and directories. After an error the rows
@@ -78,7 +80,7 @@ impl Collection {
             files.push((head.which, head.number, written));
         }
         self.sync_directories(files.iter().map(|(which, ..)| *which))?;
-        Ok(Flushed { files })
+        Ok(Flushed { files, indexes: sealed.indexes })
     }
 
     fn write_head(&self, head: &Frozen) -> io::Result<Written> {
@@ -143,6 +145,7 @@ impl Collection {
             payload: payload.into_values().collect(),
             vectors: names.zip(entries).collect(),
             next_segment: state.next_segment,
+            indexes: flushed.indexes.clone(),
         }
     }
 

@@ -85,6 +85,11 @@ impl Ids {
         }
     }
 
+    /// Every slot in use is below.
+    pub(super) fn slots_used(&self) -> u32 {
+        self.slots_used
+    }
+
     /// The slots that have a point.
     pub(super) fn existing(&self) -> &Arc<RoaringBitmap> {
         &self.existing

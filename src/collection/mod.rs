@@ -10,16 +10,20 @@
 
 mod apply;
 mod column;
+mod fields;
 mod flush;
 mod gauges;
 mod graph;
 mod ids;
 mod merge;
 mod open;
+mod order;
 mod read;
 mod scroll;
 mod search;
 mod select;
+mod slots;
+mod stage;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,24 +31,26 @@ mod top;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::filter::Filter;
 use crate::metrics::Metrics;
-use crate::point::{Payload, PointId, Schema, VectorParams};
+use crate::point::{Path, Payload, PointId, Schema, VectorParams};
 use crate::position::Seq;
 use crate::rows::{ColumnType, FORMAT, Labels};
-use apply::Staging;
 use column::Column;
+use fields::Fields;
 use gauges::Gauges;
 use ids::Ids;
 use state::{State, Which};
 
+pub use fields::{IndexEntry, IndexInfo};
 pub use flush::{Flushed, Sealed};
 pub use graph::GraphError;
+pub use order::Ordered;
 
 /// As many as there are numbers for slots.
 const SLOTS_MAX: u32 = u32::MAX;
@@ -82,12 +88,15 @@ pub struct SegmentEntry {
 
 /// What the manifest says of a collection: the files of each column, as of one seq.
 /// The payload column's files come under `payload`, a vector's under its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CollectionFiles {
     pub payload: Vec<SegmentEntry>,
     pub vectors: BTreeMap<String, Vec<SegmentEntry>>,
     /// The next free segment number, per collection.
     pub next_segment: u32,
+    /// The payload indexes, which are made anew from the payloads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexEntry>,
 }
 
 /// Which parts of a point an answer carries.
@@ -102,10 +111,10 @@ pub enum PayloadSelect {
     #[default]
     None,
     All,
-    /// Only these top-level keys.
-    Include(Vec<String>),
-    /// All but these top-level keys.
-    Exclude(Vec<String>),
+    /// Only what these keys lead to.
+    Include(Vec<Path>),
+    /// All but what these keys lead to.
+    Exclude(Vec<Path>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -185,6 +194,11 @@ pub enum ReadError {
     NotFinite,
     #[error("point {0} does not exist, or has no such vector")]
     NoSuchPoint(PointId),
+    #[error(
+        "No range index for `order_by` key: `{key}`. Please create one to use `order_by`: an \
+         integer, float or datetime index"
+    )]
+    NoOrder { key: String },
     /// Not the client's fault.
     #[error("the search failed: {0}")]
     Failed(crate::ann::AnnError),
@@ -235,7 +249,6 @@ pub struct Collection {
     vectors: Vec<VectorColumn>,
     options: CollectionOptions,
     disk: Disk,
-    staging: Mutex<Staging>,
     state: RwLock<State>,
     gauges: Gauges,
 }
@@ -269,6 +282,7 @@ impl Collection {
             ids: Ids::default(),
             payload: Column::new(ColumnType::Payload, 0),
             vectors: heads.map(|(vector, head)| Column::new(vector.column(), head)).collect(),
+            fields: Fields::default(),
             next_segment: 1 + vectors.len() as u32,
             sealing: false,
         };
@@ -279,7 +293,6 @@ impl Collection {
             vectors,
             options,
             disk,
-            staging: Mutex::default(),
             state: RwLock::new(state),
             gauges,
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::column::{Column, Place, Standing};
+use super::fields::Fields;
 use super::ids::Ids;
 use super::state::{State, Which};
 use super::{Collection, CollectionFiles, CollectionOptions, OpenError, SegmentEntry};
@@ -104,6 +105,10 @@ impl Collection {
         for which in self.columns().filter(|which| *which != Which::Payload) {
             self.check_owners(state, which)?;
         }
+        state.fields = Fields::of(&files.indexes).map_err(|what| {
+            let what = format!("the manifest has an index that cannot be made: {what}");
+            OpenError::Damaged { file: self.directory.clone(), what }
+        })?;
         self.gauges.applied(state.ids.len(), state.memory_bytes());
         self.gauges.rows(state);
         Ok(())

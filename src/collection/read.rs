@@ -1,12 +1,12 @@
 //! Retrieve and count, and how an answer's points are put together.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 use super::select::Captured;
 use super::state::{State, Which};
 use super::{Collection, PayloadSelect, PointView, ReadError, Select, VectorSelect};
 use crate::filter::Filter;
-use crate::point::{Payload, PointId, Slot};
+use crate::point::{Payload, PointId, Slot, exclude, include};
 use crate::position::Seq;
 use crate::rows::Row;
 
@@ -28,19 +28,21 @@ pub(super) struct Picked {
 }
 
 impl Collection {
-    /// Points in the order asked for; those that do not exist are left out.
+    /// Points in the order asked for, each once; those that do not exist are left out.
     pub fn retrieve(&self, ids: &[PointId], select: &Select) -> Result<Vec<PointView>, ReadError> {
         let wanted = self.wanted(select)?;
         let state = self.read();
         let pick = |id: &PointId| Some(wanted.pick(&state, *id, state.ids.get(*id)?));
-        let picked: Vec<Picked> = ids.iter().filter_map(pick).collect();
+        let mut seen = BTreeSet::new();
+        let once = ids.iter().filter(|id| seen.insert(**id));
+        let picked: Vec<Picked> = once.filter_map(pick).collect();
         drop(state);
         Ok(picked.into_iter().map(|picked| self.view(picked, &wanted)).collect())
     }
 
     pub fn count(&self, filter: &Filter) -> u64 {
-        let captured = Captured::take(&self.read(), filter, Which::Payload);
-        captured.count(filter)
+        let captured = Captured::take(&self.read(), &self.vectors, filter, Which::Payload);
+        captured.count(&captured.facts.evaluator(filter, &self.vectors))
     }
 
     pub(super) fn wanted<'a>(&self, select: &'a Select) -> Result<Wanted<'a>, ReadError> {
@@ -86,12 +88,11 @@ impl Wanted<'_> {
 
 /// The payload's chosen keys.
 fn selected(payload: Payload, select: &PayloadSelect) -> Payload {
-    let keep: &dyn Fn(&String) -> bool = match select {
+    let map = |payload: &Payload| payload.to_map().unwrap_or_default();
+    let kept = match select {
         PayloadSelect::None | PayloadSelect::All => return payload,
-        PayloadSelect::Include(keys) => &|key| keys.contains(key),
-        PayloadSelect::Exclude(keys) => &|key| !keys.contains(key),
+        PayloadSelect::Include(keys) => include(&map(&payload), keys),
+        PayloadSelect::Exclude(keys) => exclude(&map(&payload), keys),
     };
-    let map = payload.to_map().unwrap_or_default();
-    let kept: Map<String, Value> = map.into_iter().filter(|(key, _)| keep(key)).collect();
     Payload::from_map(&kept)
 }

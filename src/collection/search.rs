@@ -6,10 +6,11 @@
 
 use super::column::Part;
 use super::read::{Picked, Wanted};
-use super::select::{Captured, Slots, finish, unchanged};
+use super::select::{Captured, Points, finish, unchanged};
+use super::slots::Slots;
 use super::state::{State, Which};
 use super::top::{Scored, Top};
-use super::{Collection, Query, ReadError, ScoredPoint, Search};
+use super::{Collection, Query, ReadError, ScoredPoint, Search, VectorColumn};
 use crate::ann::{self, AnnError, Matrix, Plan, Selector};
 use crate::point::{Distance, PointId};
 use crate::position::Seq;
@@ -21,6 +22,7 @@ const ATTEMPTS: usize = 2;
 /// A search as it is carried out: checked, and the query normalised.
 struct Task<'a> {
     search: &'a Search,
+    vectors: &'a [VectorColumn],
     place: usize,
     distance: Distance,
     /// How many points are kept: those passed over, too.
@@ -45,7 +47,7 @@ impl Collection {
         let query = self.query(place, &search.query)?;
         let distance = self.vectors[place].params.distance;
         let room = search.limit.saturating_add(search.offset);
-        let task = Task { search, place, distance, room };
+        let task = Task { search, vectors: &self.vectors, place, distance, room };
         for _ in 0..ATTEMPTS {
             let capture = task.capture(&self.read(), &query)?;
             let winners = task.winners(&capture)?;
@@ -99,10 +101,11 @@ impl Task<'_> {
             }
             (Query::Vector(vector), given) => (given.as_ref().unwrap_or(vector).clone(), None),
         };
-        let points = Captured::take(state, &self.search.filter, Which::Vector(self.place));
-        let parts = match points {
-            Captured::Few(_) => Vec::new(),
-            Captured::Many { .. } => column.view(),
+        let wanted = Which::Vector(self.place);
+        let points = Captured::take(state, self.vectors, &self.search.filter, wanted);
+        let parts = match points.points {
+            Points::Few(_) => Vec::new(),
+            Points::Many { .. } => column.view(),
         };
         Ok(Capture { seq: state.seq, query, except, points, parts })
     }
@@ -117,19 +120,19 @@ impl Task<'_> {
     }
 
     fn offer_all(&self, capture: &Capture, top: &mut Top) -> Result<(), AnnError> {
-        let filter = &self.search.filter;
-        match &capture.points {
-            Captured::Few(candidates) => {
+        let evaluator = capture.points.facts.evaluator(&self.search.filter, self.vectors);
+        match &capture.points.points {
+            Points::Few(candidates) => {
                 for candidate in candidates {
                     let vector = candidate.row.as_ref().and_then(|row| row.vector());
-                    if let Some(vector) = vector.filter(|_| candidate.matches(filter)) {
+                    if let Some(vector) = vector.filter(|_| candidate.matches(&evaluator)) {
                         let score = ann::score(self.distance, &capture.query, vector)?;
                         top.offer(score, || candidate.id);
                     }
                 }
             }
-            Captured::Many { answer, existing, payloads } => {
-                let slots = finish(answer.clone(), payloads, filter);
+            Points::Many { answer, existing, payloads } => {
+                let slots = finish(answer, payloads, &evaluator);
                 let at_most = slots.count_of(existing);
                 for part in &capture.parts {
                     self.offer_part(capture, part, &slots, at_most, top)?;

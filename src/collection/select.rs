@@ -4,149 +4,136 @@
 //! which the payload has to be read. An index narrows *maybe* and widens *sure*; it never
 //! decides differently from [`Filter::matches`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
+use serde_json::{Map, Value};
 
+use super::VectorColumn;
 use super::column::Part;
+use super::fields::Texts;
+use super::slots::{Answer, Slots, at_least};
 use super::state::{State, Which};
 use crate::filter::{Condition, Filter, Subject};
-use crate::point::{PointId, Slot};
+use crate::point::{Payload, PointId, Slot};
 use crate::position::Seq;
 use crate::rows::{Row, RowKey};
 
 /// Up to this many points are taken by their slots, one by one.
 const FEW: u64 = 4096;
 
-/// Slots, or all slots but some: "not these" costs no more than "these".
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Slots {
-    bits: RoaringBitmap,
-    all_but: bool,
-}
-
-impl Slots {
-    pub(super) fn none() -> Self {
-        Slots { bits: RoaringBitmap::new(), all_but: false }
-    }
-
-    pub(super) fn all() -> Self {
-        Slots { bits: RoaringBitmap::new(), all_but: true }
-    }
-
-    pub(super) fn these(bits: RoaringBitmap) -> Self {
-        Slots { bits, all_but: false }
-    }
-
-    pub(super) fn is_all(&self) -> bool {
-        self.all_but && self.bits.is_empty()
-    }
-
-    pub(super) fn is_none(&self) -> bool {
-        !self.all_but && self.bits.is_empty()
-    }
-
-    pub(super) fn contains(&self, slot: Slot) -> bool {
-        self.bits.contains(slot.0) != self.all_but
-    }
-
-    /// The slots, unless they are all but some.
-    pub(super) fn listed(&self) -> Option<&RoaringBitmap> {
-        (!self.all_but).then_some(&self.bits)
-    }
-
-    pub(super) fn not(self) -> Self {
-        Slots { bits: self.bits, all_but: !self.all_but }
-    }
-
-    pub(super) fn and(self, other: &Slots) -> Self {
-        let (bits, all_but) = match (self.all_but, other.all_but) {
-            (false, false) => (self.bits & &other.bits, false),
-            (false, true) => (self.bits - &other.bits, false),
-            (true, false) => (&other.bits - self.bits, false),
-            (true, true) => (self.bits | &other.bits, true),
-        };
-        Slots { bits, all_but }
-    }
-
-    pub(super) fn or(self, other: &Slots) -> Self {
-        self.not().and(&other.clone().not()).not()
-    }
-
-    /// How many of the existing slots these are.
-    pub(super) fn count_of(&self, existing: &RoaringBitmap) -> u64 {
-        let common = self.bits.intersection_len(existing);
-        if self.all_but { existing.len() - common } else { common }
-    }
-}
-
-/// Slots that match for sure, and others that may.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
-    pub(super) sure: Slots,
-    pub(super) maybe: Slots,
-}
-
-impl Answer {
-    fn sure(sure: Slots) -> Self {
-        Answer { sure, maybe: Slots::none() }
-    }
-
-    pub(super) fn possible(&self) -> Slots {
-        self.sure.clone().or(&self.maybe)
-    }
-
-    fn and(self, other: Answer) -> Self {
-        let possible = self.possible().and(&other.possible());
-        let sure = self.sure.and(&other.sure);
-        Answer { maybe: possible.and(&sure.clone().not()), sure }
-    }
-
-    fn or(self, other: Answer) -> Self {
-        let possible = self.possible().or(&other.possible());
-        let sure = self.sure.or(&other.sure);
-        Answer { maybe: possible.and(&sure.clone().not()), sure }
-    }
-
-    fn not(self) -> Self {
-        Answer { sure: self.possible().not(), maybe: self.maybe }
-    }
-}
-
 /// What is known of a filter without reading payloads.
-pub(super) fn answer(state: &State, filter: &Filter) -> Answer {
-    let all = filter.must.iter().map(|condition| answer_condition(state, condition));
-    let mut result = all.fold(Answer::sure(Slots::all()), Answer::and);
+pub(super) fn answer(state: &State, vectors: &[VectorColumn], filter: &Filter) -> Answer {
+    let each = |conditions: &[Condition]| -> Vec<Answer> {
+        conditions.iter().map(|condition| answer_condition(state, vectors, condition)).collect()
+    };
+    let mut result = each(&filter.must).into_iter().fold(Answer::sure(Slots::all()), Answer::and);
     if !filter.should.is_empty() {
-        let any = filter.should.iter().map(|condition| answer_condition(state, condition));
-        result = result.and(any.fold(Answer::sure(Slots::none()), Answer::or));
+        let any = each(&filter.should).into_iter().fold(Answer::sure(Slots::none()), Answer::or);
+        result = result.and(any);
     }
-    for condition in &filter.must_not {
-        result = result.and(answer_condition(state, condition).not());
+    if let Some(min_should) = &filter.min_should {
+        result = result.and(at_least(min_should.min_count, &each(&min_should.conditions)));
     }
-    if filter.min_should.is_some() {
-        result = result.and(Answer { sure: Slots::none(), maybe: Slots::all() });
-    }
-    result
+    each(&filter.must_not).into_iter().fold(result, |result, not| result.and(not.not()))
 }
 
-fn answer_condition(state: &State, condition: &Condition) -> Answer {
+fn answer_condition(state: &State, vectors: &[VectorColumn], condition: &Condition) -> Answer {
     match condition {
-        Condition::Field(_)
-        | Condition::IsEmpty(_)
-        | Condition::IsNull(_)
-        | Condition::HasVector(_)
-        | Condition::Nested { .. } => Answer { sure: Slots::none(), maybe: Slots::all() },
         Condition::HasId(ids) => {
             let slots = ids.iter().filter_map(|id| state.ids.get(id));
             Answer::sure(Slots::these(slots.map(|slot| slot.0).collect()))
         }
-        Condition::Filter(filter) => answer(state, filter),
+        Condition::HasVector(name) => Answer::sure(match place_of(vectors, name) {
+            Some(place) => Slots::these((**state.vectors[place].present()).clone()),
+            None => Slots::none(),
+        }),
+        Condition::Filter(filter) => answer(state, vectors, filter),
+        Condition::Field(condition) => {
+            let known = state.fields.answer(condition, state.ids.existing());
+            known.unwrap_or_else(Answer::unknown)
+        }
+        Condition::IsEmpty(_) | Condition::IsNull(_) | Condition::Nested { .. } => {
+            Answer::unknown()
+        }
+    }
+}
+
+fn place_of(vectors: &[VectorColumn], name: &str) -> Option<usize> {
+    vectors.binary_search_by(|vector| vector.name.as_str().cmp(name)).ok()
+}
+
+/// What conditions look at beside payloads, as of one moment.
+#[derive(Clone)]
+pub(super) struct Facts {
+    /// Per vector, the slots that have it.
+    present: Vec<Arc<RoaringBitmap>>,
+    texts: Arc<Texts>,
+}
+
+impl State {
+    pub(super) fn facts(&self) -> Facts {
+        let present = self.vectors.iter().map(|column| Arc::clone(column.present())).collect();
+        Facts { present, texts: Arc::clone(self.fields.texts()) }
+    }
+}
+
+impl Facts {
+    pub(super) fn evaluator<'a>(
+        &'a self,
+        filter: &'a Filter,
+        vectors: &'a [VectorColumn],
+    ) -> Evaluator<'a> {
+        let roots = filter.roots().into_iter().map(str::to_owned).collect();
+        Evaluator { filter, vectors, facts: self, roots }
+    }
+}
+
+/// The truth about one point after the other: reads payloads.
+pub(super) struct Evaluator<'a> {
+    filter: &'a Filter,
+    vectors: &'a [VectorColumn],
+    facts: &'a Facts,
+    /// The top-level keys that the filter looks at; the rest of a payload is not parsed.
+    roots: BTreeSet<String>,
+}
+
+impl Evaluator<'_> {
+    pub(super) fn matches(&self, id: PointId, slot: Slot, payload: &Row) -> bool {
+        let has_vector = |place: usize| self.facts.present[place].contains(slot.0);
+        let payload = payload.payload().unwrap_or_else(Payload::empty);
+        self.matches_with(id, &payload, &has_vector)
+    }
+
+    /// A payload that is no JSON object is taken for an empty one: it could come only from a
+    /// file whose checksum was verified.
+    pub(super) fn matches_with(
+        &self,
+        id: PointId,
+        payload: &Payload,
+        has_vector: &dyn Fn(usize) -> bool,
+    ) -> bool {
+        let map = match self.roots.is_empty() {
+            true => Map::<String, Value>::new(),
+            false => payload.to_map_of(&self.roots).unwrap_or_default(),
+        };
+        self.filter.matches(&Subject {
+            id,
+            payload: &map,
+            has_vector: &|name| place_of(self.vectors, name).is_some_and(has_vector),
+            text: &|key| self.facts.texts.get(key),
+        })
     }
 }
 
 /// A filter's answer at one moment, with what is needed to finish it without the lock.
-pub(super) enum Captured {
+pub(super) struct Captured {
+    pub(super) facts: Facts,
+    pub(super) points: Points,
+}
+
+pub(super) enum Points {
     /// So few points can match that they are at hand.
     Few(Vec<Candidate>),
     Many {
@@ -159,7 +146,8 @@ pub(super) enum Captured {
 
 pub(super) struct Candidate {
     pub(super) id: PointId,
-    pub(super) payload: Row,
+    slot: Slot,
+    payload: Row,
     /// Its row in the column that was asked for.
     pub(super) row: Option<Row>,
     sure: bool,
@@ -167,44 +155,70 @@ pub(super) struct Candidate {
 
 impl Captured {
     /// `column` is where a candidate's row is wanted from.
-    pub(super) fn take(state: &State, filter: &Filter, column: Which) -> Self {
-        let answer = answer(state, filter);
-        if let Some(slots) = answer.possible().listed().filter(|slots| slots.len() <= FEW) {
-            let candidates = slots.iter().map(Slot).filter_map(|slot| {
+    pub(super) fn take(
+        state: &State,
+        vectors: &[VectorColumn],
+        filter: &Filter,
+        column: Which,
+    ) -> Self {
+        let answer = answer(state, vectors, filter);
+        let few = answer.possible().listed().filter(|slots| slots.len() <= FEW).map(|slots| {
+            let candidate = |slot| {
                 let payload = state.payload.row(slot)?;
                 let row = state.column(column).row(slot);
                 let sure = answer.sure.contains(slot);
-                Some(Candidate { id: payload.key().id, payload, row, sure })
-            });
-            return Captured::Few(candidates.collect());
-        }
-        let payloads = if answer.maybe.is_none() { Vec::new() } else { state.payload.view() };
-        Captured::Many { answer, existing: Arc::clone(state.ids.existing()), payloads }
+                Some(Candidate { id: payload.key().id, slot, payload, row, sure })
+            };
+            slots.iter().map(Slot).filter_map(candidate).collect()
+        });
+        let points = few.map_or_else(|| Points::many(state, answer), Points::Few);
+        Captured { facts: state.facts(), points }
     }
 
-    pub(super) fn count(self, filter: &Filter) -> u64 {
-        match self {
-            Captured::Few(candidates) => {
-                candidates.iter().filter(|candidate| candidate.matches(filter)).count() as u64
+    pub(super) fn count(&self, evaluator: &Evaluator<'_>) -> u64 {
+        match &self.points {
+            Points::Few(candidates) => {
+                let matching = candidates.iter().filter(|candidate| candidate.matches(evaluator));
+                matching.count() as u64
             }
-            Captured::Many { answer, existing, payloads } => {
-                finish(answer, &payloads, filter).count_of(&existing)
+            Points::Many { answer, existing, payloads } => {
+                finish(answer, payloads, evaluator).count_of(existing)
             }
         }
+    }
+
+    /// The slots that match.
+    pub(super) fn slots(&self, evaluator: &Evaluator<'_>) -> RoaringBitmap {
+        match &self.points {
+            Points::Few(candidates) => {
+                let matching = candidates.iter().filter(|candidate| candidate.matches(evaluator));
+                matching.map(|candidate| candidate.slot.0).collect()
+            }
+            Points::Many { answer, existing, payloads } => {
+                finish(answer, payloads, evaluator).of(existing)
+            }
+        }
+    }
+}
+
+impl Points {
+    fn many(state: &State, answer: Answer) -> Self {
+        let payloads = if answer.maybe.is_none() { Vec::new() } else { state.payload.view() };
+        Points::Many { answer, existing: Arc::clone(state.ids.existing()), payloads }
     }
 }
 
 impl Candidate {
-    pub(super) fn matches(&self, filter: &Filter) -> bool {
-        self.sure || matches(filter, self.id, &self.payload)
+    pub(super) fn matches(&self, evaluator: &Evaluator<'_>) -> bool {
+        self.sure || evaluator.matches(self.id, self.slot, &self.payload)
     }
 }
 
 /// Reads the payloads of all that may match.
-pub(super) fn finish(answer: Answer, payloads: &[Part], filter: &Filter) -> Slots {
+pub(super) fn finish(answer: &Answer, payloads: &[Part], evaluator: &Evaluator<'_>) -> Slots {
     let Answer { sure, maybe } = answer;
     if maybe.is_none() {
-        return sure;
+        return sure.clone();
     }
     let mut matched = RoaringBitmap::new();
     for part in payloads {
@@ -212,23 +226,13 @@ pub(super) fn finish(answer: Answer, payloads: &[Part], filter: &Filter) -> Slot
             let slot = part.segment.slot(row);
             if maybe.contains(slot) {
                 let RowKey { id, .. } = part.segment.key(row);
-                if matches(filter, id, &part.segment.row(row)) {
+                if evaluator.matches(id, slot, &part.segment.row(row)) {
                     matched.insert(slot.0);
                 }
             }
         }
     }
-    sure.or(&Slots::these(matched))
-}
-
-/// The truth about one point. A payload that is no JSON object matches nothing: it could come
-/// only from a file whose checksum was verified.
-pub(super) fn matches(filter: &Filter, id: PointId, payload: &Row) -> bool {
-    let map = payload.payload().and_then(|payload| payload.to_map().ok());
-    map.is_some_and(|payload| {
-        let payload = &payload;
-        filter.matches(&Subject { id, payload, has_vector: &|_| false, text: &|_| None })
-    })
+    sure.clone().or(&Slots::these(matched))
 }
 
 /// Whether the point is still what it was when `captured` was the newest seq, and its slot.

@@ -1,6 +1,7 @@
 //! What the lock of a collection guards.
 
 use super::column::Column;
+use super::fields::Fields;
 use super::ids::Ids;
 use crate::point::Slot;
 use crate::position::Seq;
@@ -12,6 +13,8 @@ pub(super) struct State {
     pub(super) payload: Column,
     /// In the order of the schema.
     pub(super) vectors: Vec<Column>,
+    /// Payload indexes.
+    pub(super) fields: Fields,
     /// No segment has this number or a higher one.
     pub(super) next_segment: u32,
     /// From a seal until its files are installed. A merge that looked at rows in this time could

@@ -62,7 +62,7 @@ impl Top {
 
     /// The id is asked for only if the score is good enough.
     pub(super) fn offer(&mut self, score: f32, id: impl FnOnce() -> PointId) {
-        if self.room == 0 || self.threshold.is_some_and(|least| self.is_worse(score, least)) {
+        if self.room == 0 || self.threshold.is_some_and(|least| !self.is_worse(least, score)) {
             return;
         }
         let full = self.kept.len() >= self.room;
@@ -119,9 +119,9 @@ mod tests {
     }
 
     #[test]
-    fn scores_beyond_the_threshold_are_left_out_and_the_threshold_itself_is_not() {
+    fn only_scores_better_than_the_threshold_are_answered() {
         let scores = [1.0, 3.0, 2.0];
-        assert_eq!(best(Distance::Cosine, 9, Some(2.0), &scores), [1, 2]);
-        assert_eq!(best(Distance::Manhattan, 9, Some(2.0), &scores), [0, 2]);
+        assert_eq!(best(Distance::Cosine, 9, Some(2.0), &scores), [1]);
+        assert_eq!(best(Distance::Manhattan, 9, Some(2.0), &scores), [0]);
     }
 }

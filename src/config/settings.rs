@@ -10,8 +10,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::api::ApiSettings;
 use crate::apply::ApplierOptions;
 use crate::catalog::CatalogOptions;
+use crate::index::FieldIndex;
 use crate::ingest::IngestSettings;
-use crate::point::{Distance, Schema, UNNAMED, VectorParams};
+use crate::point::{Distance, FieldSchema, Path, Schema, UNNAMED, VectorParams};
 use crate::source::amqp::AmqpSettings;
 use crate::source::embedded::EmbeddedSettings;
 use crate::source::kafka::KafkaSettings;
@@ -128,6 +129,28 @@ pub struct CollectionSettings {
     pub distance: Option<Distance>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub vectors: BTreeMap<String, VectorSettings>,
+    /// Payload indexes, by field. Made at a start where the collection has none of the field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<String, IndexSettings>,
+}
+
+/// The type alone, or with parameters beside it: `{ type = "text", lowercase = false }`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "serde_json::Value", into = "serde_json::Value")]
+pub struct IndexSettings(FieldSchema);
+
+impl TryFrom<serde_json::Value> for IndexSettings {
+    type Error = String;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, String> {
+        FieldSchema::from_json(value).map(IndexSettings)
+    }
+}
+
+impl From<IndexSettings> for serde_json::Value {
+    fn from(IndexSettings(schema): IndexSettings) -> Self {
+        schema.to_json()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,6 +188,15 @@ impl CollectionSettings {
         }
         schema.validate().map_err(|error| error.to_string())?;
         Ok(schema)
+    }
+
+    pub fn indexes(&self) -> Result<Vec<(Path, FieldSchema)>, String> {
+        let index = |(field, IndexSettings(schema)): (&String, &IndexSettings)| {
+            let path: Path = field.parse().map_err(|error| format!("indexes: {error}"))?;
+            FieldIndex::new(&path, schema).map_err(|error| format!("indexes.{field}: {error}"))?;
+            Ok((path, schema.clone()))
+        };
+        self.indexes.iter().map(index).collect()
     }
 }
 
@@ -223,6 +255,7 @@ impl Settings {
         for (name, collection) in &self.collections {
             let at = |detail| (format!("collections.{name}"), detail);
             collection.schema().map_err(at)?;
+            collection.indexes().map_err(at)?;
             if name.is_empty() || name.len() > 255 {
                 return Err(at("a collection's name has 1 to 255 bytes".into()));
             }

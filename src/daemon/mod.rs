@@ -9,6 +9,7 @@
 //! durable and tell their brokers; then the HTTP door; then each stage ends when the one before
 //! it has ended and its queue is empty; the last checkpoint is the end.
 
+mod configured;
 mod doors;
 mod sources;
 mod stages;
@@ -86,7 +87,7 @@ impl Daemon {
         // The port first: a taken one is the commonest fault, and recovery may take long.
         let bound = api::bind(settings.api.listen)?;
         let stages = Stages::start(settings, reject, &metrics, &shutdown)?;
-        stages.create_collections(&settings.collections)?;
+        stages.create_configured(&settings.collections)?;
         let sources = Sources::start(settings, &stages, &metrics, &shutdown)?;
         let readiness = Readiness::new();
         stages.add_readiness(&readiness);

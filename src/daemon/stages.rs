@@ -1,6 +1,6 @@
 //! The stages of the line behind the sources: intake, appender, applier, maintenance.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -12,16 +12,16 @@ use tracing::{info, warn};
 use super::{DaemonError, StartError};
 use crate::api::Readiness;
 use crate::apply::{Applier, ApplierOptions, Lines, Recovered, recover};
-use crate::catalog::{Catalog, CatalogOptions, Outcome, handover};
-use crate::config::{CollectionSettings, Settings};
+use crate::catalog::{Catalog, CatalogOptions, handover};
+use crate::config::Settings;
 use crate::disk::Disk;
 use crate::ingest::{
     Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
     Submit, Work, run_worker,
 };
-use crate::maintain::Maintainer;
+use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
-use crate::operation::{Limits, Message, Operation};
+use crate::operation::Limits;
 use crate::position::{Mark, Position, Seq};
 use crate::shutdown::Shutdown;
 use crate::source::Watermark;
@@ -104,6 +104,11 @@ impl Stages {
         threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
         threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
         threads.push(spawn("maintain", shutdown, move || Ok(maintainer.run()?))?);
+        let indexer = Indexer::new(catalog.clone(), shutdown.clone());
+        threads.push(spawn("index", shutdown, move || {
+            indexer.run();
+            Ok(())
+        })?);
         Ok(Stages { catalog, offsets, applied, log_id, no_room, queue, threads })
     }
 
@@ -114,45 +119,6 @@ impl Stages {
     /// The door of the source at this place in the configuration.
     pub fn intake(&self, source: usize, watermark: Watermark) -> Intake {
         self.queue.intake(source, watermark)
-    }
-
-    /// Creates, through the log, the configured collections that were never created before.
-    pub fn create_collections(
-        &self,
-        collections: &BTreeMap<String, CollectionSettings>,
-    ) -> Result<(), StartError> {
-        for (name, settings) in collections {
-            let invalid = |detail| StartError::Collection { name: name.clone(), detail };
-            let schema = settings.schema().map_err(invalid)?;
-            if let Some(collection) = self.catalog.collection(name) {
-                if *collection.schema() != schema {
-                    warn!(
-                        collection = name,
-                        "exists with another schema than the configuration's, which is not used",
-                    );
-                }
-                continue;
-            }
-            if self.catalog.was_configured(name) {
-                info!(collection = name, "was deleted and is not made again");
-                continue;
-            }
-            let message = Message {
-                collection: name.clone(),
-                operations: vec![Operation::CreateCollection { schema, from_config: true }],
-                original: None,
-                waits: true,
-            };
-            let written =
-                self.submit().write(message).map_err(|error| invalid(error.to_string()))?;
-            // Sources start after this, so their messages find the collection.
-            match written.applied.map(tokio::sync::oneshot::Receiver::blocking_recv) {
-                Some(Ok(Outcome::Refused(refusal))) => return Err(invalid(refusal.detail)),
-                Some(Ok(_)) | None => info!(collection = name, "created from the configuration"),
-                Some(Err(_)) => return Err(invalid("the applier has ended: see the log".into())),
-            }
-        }
-        Ok(())
     }
 
     pub fn add_readiness(&self, readiness: &Readiness) {

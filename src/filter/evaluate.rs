@@ -76,15 +76,23 @@ fn holds_nested(scope: Scope<'_, '_>, key: &Path, filter: &Filter) -> bool {
 
 impl FieldCondition {
     fn holds(&self, scope: Scope<'_, '_>) -> bool {
-        let full = scope.below.map(|below| below.join(&self.key));
-        let options = (scope.subject.text)(full.as_ref().unwrap_or(&self.key));
-        self.predicates.iter().any(|predicate| match (predicate, options) {
-            (
-                Predicate::Match(text @ (Match::Text(_) | Match::TextAny(_) | Match::Phrase(_))),
-                Some(options),
-            ) => holds_text(scope, &self.key, text, options),
+        self.predicates.iter().any(|predicate| match predicate {
+            Predicate::Match(query) if query.is_text() => match scope.text(&self.key) {
+                Some(options) => holds_text(scope, &self.key, query, options),
+                None => predicate.holds(scope, &self.key),
+            },
             _ => predicate.holds(scope, &self.key),
         })
+    }
+}
+
+impl<'a> Scope<'_, 'a> {
+    /// An index is known by its whole key, from the payload down.
+    fn text(&self, key: &Path) -> Option<&'a TextOptions> {
+        match self.below {
+            Some(below) => (self.subject.text)(&below.join(key)),
+            None => (self.subject.text)(key),
+        }
     }
 }
 

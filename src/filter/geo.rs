@@ -37,7 +37,8 @@ pub struct GeoPolygon {
 }
 
 impl GeoPoint {
-    /// The place that a payload value names: `{"lon": …, "lat": …}`, within the bounds.
+    /// The place that a payload value names: `{"lon": …, "lat": …}`. Beyond the bounds it is
+    /// none, as to Qdrant's index of places; without an index Qdrant would compute with it.
     pub fn of(value: &Value) -> Option<GeoPoint> {
         let degrees = |name: &str| value.get(name).and_then(Value::as_f64);
         let point = GeoPoint { lon: degrees("lon")?, lat: degrees("lat")? };

@@ -37,6 +37,11 @@ pub enum AnyVariants {
 }
 
 impl Match {
+    /// Whether a text index has a say in it.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self, Match::Text(_) | Match::TextAny(_) | Match::Phrase(_))
+    }
+
     /// Over one value that is not looked into: the elements of a list are the caller's.
     pub(super) fn holds(&self, value: &Value) -> bool {
         match self {

@@ -66,9 +66,7 @@ pub enum Condition {
     Filter(Filter),
 }
 
-/// Holds if one of the predicates does. A filter that was parsed has at most one of each kind,
-/// and `values_count`, `is_empty` and `is_null` stand alone, the first of them that was given:
-/// Qdrant looks at no other then.
+/// Holds if one of the predicates does. To be written it has at most one in each field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldCondition {
     pub key: Path,
@@ -91,6 +89,22 @@ pub enum Predicate {
     IsEmpty(bool),
     /// Whether there is `null`, or a list with a `null` in it.
     IsNull(bool),
+}
+
+impl FieldCondition {
+    /// The condition as Qdrant understands these predicates: if `values_count`, `is_empty` or
+    /// `is_null` is among them, the first of these is looked at and nothing else.
+    pub fn new(key: Path, mut predicates: Vec<Predicate>) -> Self {
+        let alone = [
+            |predicate: &Predicate| matches!(predicate, Predicate::ValuesCount(_)),
+            |predicate: &Predicate| matches!(predicate, Predicate::IsEmpty(_)),
+            |predicate: &Predicate| matches!(predicate, Predicate::IsNull(_)),
+        ];
+        if let Some(at) = alone.iter().find_map(|is_it| predicates.iter().position(is_it)) {
+            predicates = vec![predicates.swap_remove(at)];
+        }
+        FieldCondition { key, predicates }
+    }
 }
 
 /// Point ids, sorted, each once.

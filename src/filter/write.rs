@@ -111,7 +111,7 @@ impl Predicate {
     fn serialize_into<M: SerializeMap>(&self, name: &str, map: &mut M) -> Result<(), M::Error> {
         match self {
             Predicate::Match(value) => map.serialize_entry(name, value),
-            Predicate::Range(range) => map.serialize_entry(name, range),
+            Predicate::Range(range) => map.serialize_entry(name, &range.try_map(finite)?),
             Predicate::DatetimeRange(range) => {
                 let text = |moment: i64| datetime::format(moment).ok_or(moment);
                 let range = range.try_map(text).map_err(|moment| {
@@ -120,7 +120,10 @@ impl Predicate {
                 map.serialize_entry(name, &range)
             }
             Predicate::GeoBoundingBox(area) => map.serialize_entry(name, area),
-            Predicate::GeoRadius(area) => map.serialize_entry(name, area),
+            Predicate::GeoRadius(area) => {
+                finite::<M::Error>(area.radius)?;
+                map.serialize_entry(name, area)
+            }
             Predicate::GeoPolygon(area) => map.serialize_entry(name, area),
             Predicate::ValuesCount(range) => map.serialize_entry(name, range),
             Predicate::IsEmpty(expected) | Predicate::IsNull(expected) => {
@@ -128,6 +131,12 @@ impl Predicate {
             }
         }
     }
+}
+
+/// JSON has no other numbers: they would be written as `null` and read as no bound at all.
+fn finite<E: Error>(number: f64) -> Result<f64, E> {
+    let fault = || E::custom(format!("{number} is not a number that can be written"));
+    number.is_finite().then_some(number).ok_or_else(fault)
 }
 
 impl Serialize for Match {

@@ -70,8 +70,8 @@ pub enum Operation {
     },
     /// Refused if the collection does not exist.
     DeleteCollection,
-    /// Replaces the index of this field, if it has one. With `from_config`, silently nothing if
-    /// the field has the same.
+    /// Replaces the index of this field, if it has another one. With `from_config`, silently
+    /// nothing if it has any.
     CreateIndex {
         field: Path,
         schema: FieldSchema,
@@ -83,9 +83,10 @@ pub enum Operation {
     },
     /// Replaces each point whole.
     Upsert(Vec<UpsertPoint>),
-    /// Ids without a point are passed over, here and below, unless said otherwise.
+    /// Ids without a point are passed over.
     DeletePoints(Selector),
-    /// Other vectors of the points stay. Refused if one of the points does not exist.
+    /// Other vectors of the points stay. Refused if one of the points does not exist, as is
+    /// everything below that names points by their ids.
     UpdateVectors(Vec<PointVectors>),
     /// Points are never deleted by it.
     DeleteVectors {

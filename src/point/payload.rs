@@ -1,6 +1,10 @@
 //! A point's payload: a JSON object, kept as its text.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -46,8 +50,37 @@ impl Payload {
         &self.0[..] == b"{}"
     }
 
+    /// Only the members with these keys.
+    pub fn to_map_of(&self, keys: &BTreeSet<String>) -> Result<Map<String, Value>, InvalidPayload> {
+        let mut text = serde_json::Deserializer::from_slice(&self.0);
+        Ok(text.deserialize_map(Members(keys))?)
+    }
+
     pub fn to_map(&self) -> Result<Map<String, Value>, InvalidPayload> {
         Ok(serde_json::from_slice(&self.0)?)
+    }
+}
+
+/// Reads some members of an object, and passes over the others without building them.
+struct Members<'a>(&'a BTreeSet<String>);
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
+            if self.0.contains(&*key) {
+                map.insert(key.into_owned(), members.next_value()?);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(map)
     }
 }
 

@@ -16,6 +16,7 @@ pub const RANKS: &[(&str, u8)] = &[
     ("catalog", 3),
     ("collection", 2),
     ("ann", 1),
+    ("index", 1),
     ("operation", 1),
     ("rows", 1),
     ("source", 1),

@@ -2,6 +2,7 @@
 
 mod count;
 mod input;
+mod order;
 mod params;
 mod query;
 mod retrieve;

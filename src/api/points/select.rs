@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::collection::{PayloadSelect, Select, VectorSelect};
+use crate::point::Path;
 
 /// `true`, `false`, a list of keys, `{"include": […]}` or `{"exclude": […]}`.
 #[derive(Clone, Debug, Deserialize)]
@@ -51,13 +52,13 @@ impl TryFrom<Value> for WithPayload {
         let select = match value {
             Value::Bool(true) => PayloadSelect::All,
             Value::Bool(false) => PayloadSelect::None,
-            Value::Array(keys) => PayloadSelect::Include(top_level(keys, wrong)?),
+            Value::Array(keys) => PayloadSelect::Include(paths(keys, wrong)?),
             Value::Object(map) if map.len() == 1 => match map.into_iter().next() {
                 Some((name, Value::Array(keys))) if name == "include" => {
-                    PayloadSelect::Include(top_level(keys, wrong)?)
+                    PayloadSelect::Include(paths(keys, wrong)?)
                 }
                 Some((name, Value::Array(keys))) if name == "exclude" => {
-                    PayloadSelect::Exclude(top_level(keys, wrong)?)
+                    PayloadSelect::Exclude(paths(keys, wrong)?)
                 }
                 _ => return Err(wrong()),
             },
@@ -67,18 +68,9 @@ impl TryFrom<Value> for WithPayload {
     }
 }
 
-/// Keys of the payload itself. In Qdrant `a.b` leads into `a`; passing that over would answer
-/// without it.
-fn top_level(keys: Vec<Value>, wrong: impl Fn() -> String) -> Result<Vec<String>, String> {
+fn paths(keys: Vec<Value>, wrong: impl Fn() -> String) -> Result<Vec<Path>, String> {
     let read = |key| match key {
-        Value::String(key) => match key.strip_prefix('"').and_then(|key| key.strip_suffix('"')) {
-            Some(quoted) => Ok(quoted.to_owned()),
-            None if key.contains(['.', '[']) => Err(format!(
-                "with_payload: `{key}` leads into a value, which is not supported: name the \
-                 top-level key, or quote one with a dot in it as \"\\\"a.b\\\"\""
-            )),
-            None => Ok(key),
-        },
+        Value::String(key) => key.parse().map_err(|error| format!("with_payload: {error}")),
         _ => Err(wrong()),
     };
     keys.into_iter().map(read).collect()

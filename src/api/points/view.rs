@@ -3,6 +3,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::collection::{PointView, ScoredPoint};
+use crate::index::OrderValue;
 use crate::point::UNNAMED;
 
 /// `{"id", "payload", "vector"}`.
@@ -10,6 +11,9 @@ pub(super) struct Record<'a>(pub(super) &'a PointView);
 
 /// `{"id", "version", "score", "payload", "vector"}`.
 pub(super) struct Scored<'a>(pub(super) &'a ScoredPoint);
+
+/// `{"id", "payload", "vector", "order_value"}`.
+struct OrderedRecord<'a>(&'a (PointView, OrderValue));
 
 /// The unnamed vector as a list, others as an object by name; a point without any has `{}`.
 struct Vectors<'a>(&'a [(String, Vec<f32>)]);
@@ -29,6 +33,22 @@ impl Serialize for Record<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &self.0.id)?;
         parts(&mut map, self.0)?;
+        map.end()
+    }
+}
+
+impl Serialize for OrderedRecord<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (point, value) = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &point.id)?;
+        parts(&mut map, point)?;
+        match value {
+            OrderValue::Integer(number) | OrderValue::Datetime(number) => {
+                map.serialize_entry("order_value", number)?;
+            }
+            OrderValue::Float(number) => map.serialize_entry("order_value", number)?,
+        }
         map.end()
     }
 }
@@ -56,6 +76,10 @@ impl Serialize for Vectors<'_> {
 /// The points of a page, each printed as `A` prints it.
 pub(super) fn records(points: &[PointView]) -> impl Serialize {
     List(points, Record)
+}
+
+pub(super) fn ordered_records(points: &[(PointView, OrderValue)]) -> impl Serialize {
+    List(points, OrderedRecord)
 }
 
 pub(super) fn scored(points: &[ScoredPoint]) -> impl Serialize {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::collection::apply::has_room;
+use crate::collection::stage::has_room;
 use crate::operation::Reason;
 
 fn unnamed(size: usize, distance: Distance) -> (tempfile::TempDir, Collection) {
@@ -23,7 +23,7 @@ fn what_does_not_fit_the_schema_is_refused_and_nothing_of_its_message_stays() {
         let message = [good.clone(), upsert(number(2), vec![bad], json!({}))];
         let refusal = collection.apply(Seq(1), &message).unwrap_err();
         assert_eq!(refusal.reason, reason);
-        assert!(refusal.detail.starts_with("point 2: vector"), "{}", refusal.detail);
+        assert!(refusal.detail.starts_with("operations[1]: point 2: "), "{}", refusal.detail);
         assert_eq!(collection.check(&message), Err(refusal));
         assert_eq!(collection.count(&Filter::default()), 0);
     }
@@ -37,7 +37,7 @@ fn operations_of_one_message_see_each_other() {
     let (_directory, collection) = unnamed(1, Distance::Dot);
     let message = [
         upsert(number(1), vec![named("", &[1.0])], json!({"n": 1})),
-        Operation::DeletePoints(vec![number(1), number(9)]),
+        Operation::DeletePoints(Selector::Ids(vec![number(1), number(9)])),
         upsert(number(2), vec![named("", &[2.0])], json!({"n": 2})),
         upsert(number(2), vec![], json!({"n": 3})),
     ];
@@ -63,9 +63,13 @@ fn a_full_collection_refuses_new_points_and_takes_old_ones() {
         let points = ids.iter().map(|id| point(number(*id), vec![], json!({})));
         [Operation::Upsert(points.collect())]
     };
-    let state = collection.read();
-    assert_eq!(has_room(&state, &some(&[0, 1, 2, 7]), 4), Ok(()));
-    let refusal = has_room(&state, &some(&[0, 7, 8]), 4).unwrap_err();
+    let room = |ids: &[u64]| {
+        let operations = some(ids);
+        let staged = collection.stage(&operations)?;
+        has_room(&collection.read(), &staged, 4)
+    };
+    assert_eq!(room(&[0, 1, 2, 7]), Ok(()));
+    let refusal = room(&[0, 7, 8]).unwrap_err();
     assert_eq!(refusal.reason, Reason::CollectionFull);
 }
 
@@ -99,7 +103,7 @@ fn an_answer_has_what_was_selected() {
         (found.payload.clone(), found.vectors.clone())
     };
     assert_eq!(answer(PayloadSelect::None, VectorSelect::None), (None, None));
-    let keys = || vec!["a".to_owned(), "c".to_owned(), "z".to_owned()];
+    let keys = || ["a", "c", "z"].map(|key| key.parse().unwrap()).to_vec();
     let (kept, _) = answer(PayloadSelect::Include(keys()), VectorSelect::None);
     assert_eq!(kept, Some(payload(json!({"a": {"b": 1}, "c": null}))));
     let named = VectorSelect::Named(vec!["l1".to_owned(), "cos".to_owned()]);

@@ -82,7 +82,7 @@ fn what_a_crash_left_is_removed_and_the_rest_stays() {
     let directory = tempfile::tempdir().unwrap();
     let (collection, files) = written(directory.path());
     let named = files_below(directory.path());
-    collection.apply(Seq(10), &[Operation::DeletePoints(vec![number(1)])]).unwrap();
+    collection.apply(Seq(10), &[Operation::DeletePoints(Selector::Ids(vec![number(1)]))]).unwrap();
     collection.flush(collection.seal()).unwrap();
     drop(collection);
     let payload = directory.path().join("collection/payload");
@@ -100,7 +100,7 @@ fn a_merge_keeps_its_inputs_until_the_next_manifest() {
     let (collection, files) = written(directory.path());
     let before = files_below(directory.path());
     let gone: Vec<PointId> = (1..=8).map(number).collect();
-    collection.apply(Seq(10), &[Operation::DeletePoints(gone)]).unwrap();
+    collection.apply(Seq(10), &[Operation::DeletePoints(Selector::Ids(gone))]).unwrap();
     assert!(merge_all(&collection) > 0);
     assert!(before.iter().all(|path| path.exists()));
     assert_eq!(collection.count(&Filter::default()), 1);
@@ -116,7 +116,7 @@ fn merges_leave_neither_dead_rows_nor_tombstones_with_nothing_to_hide() {
     let directory = tempfile::tempdir().unwrap();
     let (collection, _) = written(directory.path());
     let gone: Vec<PointId> = (1..=8).map(number).collect();
-    collection.apply(Seq(10), &[Operation::DeletePoints(gone)]).unwrap();
+    collection.apply(Seq(10), &[Operation::DeletePoints(Selector::Ids(gone))]).unwrap();
     checkpoint(&collection);
     assert!(merge_all(&collection) > 0);
     let files = checkpoint(&collection);
@@ -138,7 +138,7 @@ fn no_merge_happens_between_a_seal_and_its_manifest() {
         collection.apply(Seq(seq), &message).unwrap();
     }
     let gone: Vec<PointId> = (2..=9).map(number).collect();
-    collection.apply(Seq(20), &[Operation::DeletePoints(gone)]).unwrap();
+    collection.apply(Seq(20), &[Operation::DeletePoints(Selector::Ids(gone))]).unwrap();
     assert_eq!(merge_all(&collection), 0);
     let flushed = collection.flush(sealed).unwrap();
     let files = collection.files_with(&flushed);
@@ -154,7 +154,7 @@ fn a_cancelled_merge_changes_nothing() {
     let (collection, _) = written(directory.path());
     // Two of each segment's three points.
     let gone: Vec<PointId> = [1, 2, 4, 5, 7, 8].map(number).to_vec();
-    collection.apply(Seq(10), &[Operation::DeletePoints(gone)]).unwrap();
+    collection.apply(Seq(10), &[Operation::DeletePoints(Selector::Ids(gone))]).unwrap();
     let before = files_below(directory.path());
     assert!(!collection.merge(&AtomicBool::new(true)).unwrap());
     assert_eq!(files_below(directory.path()), before);

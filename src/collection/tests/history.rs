@@ -4,8 +4,10 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::model::Model;
+use super::model::{Model, filters};
 use super::*;
+use crate::operation::{PointVectors, Reason};
+use crate::point::{FieldSchema, FieldType, Path};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -19,6 +21,10 @@ enum Step {
     },
     Merge,
     Graph,
+    CreateIndex(Path, FieldSchema),
+    DeleteIndex(Path),
+    /// Some slots.
+    FillIndex,
     /// From the last manifest; the log has what came after.
     Restart,
 }
@@ -42,19 +48,66 @@ fn any_vectors() -> impl Strategy<Value = Vec<NamedVector>> {
         .prop_map(|(a, b, c, d)| [a, b, c, d].into_iter().flatten().collect())
 }
 
+fn any_json() -> impl Strategy<Value = Value> {
+    let value = prop_oneof![
+        Just(json!({"color": "red", "size": 1})),
+        Just(json!({"color": ["red", "blue"], "size": [0, 1.5, 2]})),
+        Just(json!({"color": "blue", "size": 0.5, "at": "2024-06-01T12:00:00Z"})),
+        Just(json!({"color": null, "at": ["2023-01-01", "2025-01-01"], "text": "the quick fox"})),
+        Just(json!({"nested": {"size": 1}, "text": ["quick", "a fox"], "at": 5})),
+        Just(json!({"color": 7, "size": "red", "text": "Quick brown FOX"})),
+    ];
+    proptest::option::of(value).prop_map(|json| json.unwrap_or_else(|| json!({})))
+}
+
 fn any_point() -> impl Strategy<Value = UpsertPoint> {
-    let color = prop::sample::select(vec!["red", "blue"]);
-    (any_id(), any_vectors(), color, 0..3).prop_map(|(id, vectors, color, size)| {
-        let json = if size == 2 { json!({}) } else { json!({"color": color, "size": size}) };
-        point(id, vectors, json)
-    })
+    (any_id(), any_vectors(), any_json()).prop_map(|(id, vectors, json)| point(id, vectors, json))
+}
+
+fn any_selector() -> impl Strategy<Value = Selector> {
+    prop_oneof![
+        prop::collection::vec(any_id(), 1..4).prop_map(Selector::Ids),
+        prop::sample::select(filters(&ids())).prop_map(Selector::Filter),
+    ]
+}
+
+fn any_path() -> impl Strategy<Value = Path> {
+    let paths = ["color", "size", "nested.size", "color[]", "at", "nested"];
+    prop::sample::select(paths.to_vec()).prop_map(|path| path.parse().unwrap())
 }
 
 fn any_operation() -> impl Strategy<Value = Operation> {
+    let names = || prop::sample::subsequence(vec!["cos".to_owned(), "dot".into()], 1..3);
+    let update = (any_id(), any_vectors()).prop_map(|(id, vectors)| PointVectors { id, vectors });
+    let json = || any_json().prop_map(payload);
+    let key = proptest::option::of(any_path());
     prop_oneof![
-        3 => prop::collection::vec(any_point(), 1..4).prop_map(Operation::Upsert),
-        2 => prop::collection::vec(any_id(), 1..4).prop_map(Operation::DeletePoints),
+        6 => prop::collection::vec(any_point(), 1..4).prop_map(Operation::Upsert),
+        2 => any_selector().prop_map(Operation::DeletePoints),
+        1 => prop::collection::vec(update, 1..3).prop_map(Operation::UpdateVectors),
+        1 => (any_selector(), names())
+            .prop_map(|(points, names)| Operation::DeleteVectors { points, names }),
+        1 => (any_selector(), json(), key)
+            .prop_map(|(points, payload, key)| Operation::SetPayload { points, payload, key }),
+        1 => (any_selector(), json())
+            .prop_map(|(points, payload)| Operation::OverwritePayload { points, payload }),
+        1 => (any_selector(), prop::collection::vec(any_path(), 1..3))
+            .prop_map(|(points, keys)| Operation::DeletePayload { points, keys }),
+        1 => any_selector().prop_map(Operation::ClearPayload),
     ]
+}
+
+fn any_index() -> impl Strategy<Value = Step> {
+    let index = |field: &str, data_type: FieldType| (field.parse().unwrap(), data_type.into());
+    let some = vec![
+        index("color", FieldType::Keyword),
+        index("size", FieldType::Integer),
+        index("size", FieldType::Float),
+        index("at", FieldType::Datetime),
+        index("text", FieldType::Text),
+        index("nested.size", FieldType::Integer),
+    ];
+    prop::sample::select(some).prop_map(|(field, schema)| Step::CreateIndex(field, schema))
 }
 
 fn any_refused() -> impl Strategy<Value = Operation> {
@@ -82,8 +135,46 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(|flushed| Step::FailedCheckpoint { flushed }),
         4 => Just(Step::Merge),
         1 => Just(Step::Graph),
+        2 => any_index(),
+        1 => any_path().prop_map(Step::DeleteIndex),
+        3 => Just(Step::FillIndex),
         2 => Just(Step::Restart),
     ]
+}
+
+enum Logged {
+    Message(Vec<Operation>),
+    CreateIndex(Path, FieldSchema),
+    DeleteIndex(Path),
+}
+
+fn replay(collection: &Collection, seq: Seq, logged: &Logged) {
+    match logged {
+        Logged::Message(operations) => collection.apply(seq, operations).unwrap(),
+        Logged::CreateIndex(field, schema) => collection.create_index(seq, field, schema).unwrap(),
+        Logged::DeleteIndex(field) => collection.delete_index(seq, field),
+    }
+}
+
+/// A message names points by ids that may not be there any more.
+fn is_refused(model: &Model, operations: &[Operation]) -> bool {
+    let mut model = model.clone();
+    for operation in operations {
+        let ids = match operation {
+            Operation::UpdateVectors(points) => points.iter().map(|point| point.id).collect(),
+            Operation::DeleteVectors { points: Selector::Ids(ids), .. }
+            | Operation::SetPayload { points: Selector::Ids(ids), .. }
+            | Operation::OverwritePayload { points: Selector::Ids(ids), .. }
+            | Operation::DeletePayload { points: Selector::Ids(ids), .. }
+            | Operation::ClearPayload(Selector::Ids(ids)) => ids.clone(),
+            _ => Vec::new(),
+        };
+        if ids.iter().any(|id| !model.has(*id)) {
+            return true;
+        }
+        model.apply(Seq(0), std::slice::from_ref(operation));
+    }
+    false
 }
 
 struct Run {
@@ -94,7 +185,7 @@ struct Run {
     /// The last manifest.
     files: CollectionFiles,
     /// What the log has beyond it.
-    log: Vec<(Seq, Vec<Operation>)>,
+    log: Vec<(Seq, Logged)>,
 }
 
 impl Run {
@@ -112,17 +203,36 @@ impl Run {
 
     fn step(&mut self, step: Step) {
         match step {
+            Step::Message(operations) if is_refused(&self.model, &operations) => {
+                self.seq = self.seq.next();
+                let refusal = self.collection.apply(self.seq, &operations).unwrap_err();
+                assert_eq!(refusal.reason, Reason::UnknownPoint);
+            }
             Step::Message(operations) => {
                 self.seq = self.seq.next();
-                self.collection.check(&operations).unwrap();
                 self.collection.apply(self.seq, &operations).unwrap();
                 self.model.apply(self.seq, &operations);
-                self.log.push((self.seq, operations));
+                self.log.push((self.seq, Logged::Message(operations)));
+            }
+            Step::CreateIndex(field, schema) => {
+                self.seq = self.seq.next();
+                self.collection.create_index(self.seq, &field, &schema).unwrap();
+                self.model.create_index(&field, &schema);
+                self.log.push((self.seq, Logged::CreateIndex(field, schema)));
+            }
+            Step::DeleteIndex(field) => {
+                self.seq = self.seq.next();
+                self.collection.delete_index(self.seq, &field);
+                self.model.delete_index(&field);
+                self.log.push((self.seq, Logged::DeleteIndex(field)));
+            }
+            Step::FillIndex => {
+                self.collection.fill_index();
             }
             Step::Refused(operations) => {
                 self.seq = self.seq.next();
-                let refusal = self.collection.apply(self.seq, &operations).unwrap_err();
-                assert_eq!(self.collection.check(&operations), Err(refusal));
+                assert!(self.collection.apply(self.seq, &operations).is_err());
+                assert!(self.collection.check(&operations).is_err());
             }
             Step::Checkpoint => {
                 self.files = checkpoint(&self.collection);
@@ -141,8 +251,8 @@ impl Run {
             Step::Restart => {
                 let path = self.directory.path();
                 self.collection = open(path, schema(), eager(), &self.files).unwrap();
-                for (seq, operations) in &self.log {
-                    self.collection.apply(*seq, operations).unwrap();
+                for (seq, logged) in &self.log {
+                    replay(&self.collection, *seq, logged);
                 }
             }
         }

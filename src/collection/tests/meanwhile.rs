@@ -54,7 +54,7 @@ fn filled(directory: &Path) -> (Arc<Collection>, Arc<Meanwhile>) {
 }
 
 fn change(collection: &Collection) {
-    let gone = Operation::DeletePoints(vec![number(2), number(5)]);
+    let gone = Operation::DeletePoints(Selector::Ids(vec![number(2), number(5)]));
     // 100 gets the slot of one that goes, 101 that of the other.
     collection.apply(Seq(20), &[set(1, 77), gone, set(100, 100)]).unwrap();
     collection.apply(Seq(21), &[set(101, 101)]).unwrap();
@@ -115,7 +115,7 @@ fn a_manifest_whose_seal_fell_into_a_merge_holds_what_was_there_at_the_seal() {
             change(collection);
             *sealed.lock().unwrap() = Some(collection.seal());
             let all = (0..200).map(number).collect();
-            collection.apply(Seq(30), &[Operation::DeletePoints(all)]).unwrap();
+            collection.apply(Seq(30), &[Operation::DeletePoints(Selector::Ids(all))]).unwrap();
             collection.apply(Seq(31), &[set(300, 300)]).unwrap();
         }
     };

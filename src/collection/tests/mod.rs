@@ -17,7 +17,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::*;
-use crate::operation::{Operation, UpsertPoint};
+use crate::operation::{Operation, Selector, UpsertPoint};
 use crate::point::{Distance, NamedVector};
 
 /// Merges and graphs set in at once.

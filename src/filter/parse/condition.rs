@@ -94,7 +94,7 @@ fn field(value: &Value) -> Parsed<FieldCondition> {
             FLAGS.join("`, `")
         )));
     }
-    Ok(FieldCondition { key, predicates })
+    Ok(FieldCondition::new(key, predicates))
 }
 
 fn path(value: &Value) -> Parsed<Path> {

@@ -81,11 +81,17 @@ pub(super) fn expected(what: &str, found: &Value) -> InvalidFilter {
 
 fn unknown_field(name: &str, what: &str, known: &[&str]) -> String {
     let short: String = name.chars().take(60).collect();
-    let nearest = known.iter().min_by_key(|field| distance(&short, field));
-    let alike = |field: &&&str| distance(&short, field) <= 2.min(short.len() / 2);
-    let meant = match nearest.filter(alike) {
-        Some(field) => format!("did you mean `{field}`?"),
-        None => format!("it may have `{}`", known.join("`, `")),
+    // Only what is near, and nearer than anything else.
+    let mut near: Vec<_> = known.iter().map(|field| (distance(&short, field), field)).collect();
+    near.sort_unstable();
+    let limit = 2.min(short.len() / 2);
+    let meant = match near.as_slice() {
+        [(least, field), rest @ ..]
+            if *least <= limit && rest.first().is_none_or(|(next, _)| next > least) =>
+        {
+            format!("did you mean `{field}`?")
+        }
+        _ => format!("it may have `{}`", known.join("`, `")),
     };
     format!("{what} has no field `{short}`: {meant}")
 }

@@ -8,7 +8,7 @@ mod predicate;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use super::{Condition, Filter};
+use super::Filter;
 
 /// How deep filters may stand in one another. The text of the deepest, inside a message or
 /// the log, stays below the 128 levels that a JSON reader goes.
@@ -60,12 +60,5 @@ impl<'de> Deserialize<'de> for Filter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         Filter::try_from(&value).map_err(de::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for Condition {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        condition::condition(&value, 1).map_err(de::Error::custom)
     }
 }

@@ -20,26 +20,18 @@ pub(super) const FLAGS: [&str; 2] = ["is_empty", "is_null"];
 const MATCHES: [&str; 6] = ["value", "any", "except", "text", "text_any", "phrase"];
 const BOUNDS: [&str; 4] = ["lt", "lte", "gt", "gte"];
 
-/// The predicates of a condition. Qdrant looks at `values_count`, `is_empty` and `is_null`
-/// first, in this order, and then at no other; of the rest one is enough.
 pub(super) fn of(fields: &Fields<'_>) -> Parsed<Vec<Predicate>> {
-    // All are read before one is chosen, so that each fault is found.
-    let alone = [
-        fields.get("values_count", |value| bounds(value, count))?.map(Predicate::ValuesCount),
-        fields.get("is_empty", flag)?.map(Predicate::IsEmpty),
-        fields.get("is_null", flag)?.map(Predicate::IsNull),
-    ];
-    let together = [
+    let given = [
         fields.get("match", matching)?.map(Predicate::Match),
         fields.get("range", range)?,
         fields.get("geo_bounding_box", bounding_box)?.map(Predicate::GeoBoundingBox),
         fields.get("geo_radius", radius)?.map(Predicate::GeoRadius),
         fields.get("geo_polygon", polygon)?.map(Predicate::GeoPolygon),
+        fields.get("values_count", |value| bounds(value, count))?.map(Predicate::ValuesCount),
+        fields.get("is_empty", flag)?.map(Predicate::IsEmpty),
+        fields.get("is_null", flag)?.map(Predicate::IsNull),
     ];
-    match alone.into_iter().flatten().next() {
-        Some(predicate) => Ok(vec![predicate]),
-        None => Ok(together.into_iter().flatten().collect()),
-    }
+    Ok(given.into_iter().flatten().collect())
 }
 
 fn matching(value: &Value) -> Parsed<Match> {

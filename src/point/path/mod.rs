@@ -17,6 +17,9 @@ use serde_json::{Map, Value};
 pub use edit::merge;
 pub use select::{exclude, include};
 
+/// How many steps a key may take below its top-level key.
+const STEPS_MAX: usize = 32;
+
 /// A parsed key. `a.b` does not enter a list at `a`; `a[].b` does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
@@ -36,7 +39,7 @@ enum Step {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "`{given}` is not a key: write `a`, `a.b`, `a[].b` or `a[0]`, with letters, digits, `_` and `-` \
-     in a name, and quote any other name as in `\"a.b\".c`"
+     in a name, quote any other name as in `\"a.b\".c`, and go at most {STEPS_MAX} levels down"
 )]
 pub struct InvalidPath {
     pub given: String,
@@ -53,6 +56,9 @@ impl FromStr for Path {
                 let (step, after) = split_step(rest)?;
                 steps.push(step);
                 rest = after;
+            }
+            if steps.len() > STEPS_MAX {
+                return None;
             }
             Some(Path { root: root.to_owned(), steps })
         };

@@ -5,6 +5,8 @@
 //! go only after the manifest that holds their records is durable. No promise: when merges and
 //! graphs are done; search is exact and complete without them.
 
+mod indexes;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +17,9 @@ use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::wal::{LogId, Trimmer};
 
-/// The maintenance thread gives way to queries and to intake. 0 is normal, 19 the lowest.
+pub use indexes::Indexer;
+
+/// These threads give way to queries and to intake. 0 is normal, 19 the lowest.
 const NICENESS: i32 = 10;
 
 /// In one of so many turns a merge is seen through: were all given up for checkpoints, a steady
@@ -55,10 +59,7 @@ impl Maintainer {
     /// Works until the applier has ended and its last checkpoint is made. An error means that
     /// this process can make no checkpoint any more: it asks everyone to stop.
     pub fn run(self) -> Result<(), CheckpointError> {
-        // On Linux this is the calling thread alone.
-        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-            tracing::warn!(%error, "maintenance runs with normal priority");
-        }
+        be_nice("maintenance is done");
         loop {
             if let Err(error) = self.improve() {
                 self.shutdown.ask();
@@ -139,6 +140,13 @@ impl Maintainer {
         let Some(sealed) = self.work.next() else { return true };
         *checkpoint = self.checkpoint(sealed);
         checkpoint.is_err()
+    }
+}
+
+/// Lowers the calling thread's priority: on Linux this is not the whole process's.
+fn be_nice(what: &str) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::warn!(%error, "{what} with normal priority");
     }
 }
 

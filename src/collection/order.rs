@@ -1,0 +1,157 @@
+//! Points in order of a payload field, page by page.
+
+use std::ops::Bound;
+
+use super::fields::extract;
+use super::read::{Picked, Wanted};
+use super::select::{Evaluator, Facts, answer};
+use super::slots::Answer;
+use super::state::State;
+use super::{Collection, PointView, ReadError, Select};
+use crate::filter::Filter;
+use crate::index::{Direction, FieldIndex, OrderValue};
+use crate::point::{Path, PointId, Slot};
+use crate::rows::Row;
+
+/// Values looked at in one hold of the lock, unless more are equal.
+const HOLD_VALUES: usize = 1024;
+
+/// A page in order of a field that has an index of numbers or dates.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    pub filter: Filter,
+    pub key: Path,
+    pub direction: Direction,
+    /// The first value to answer, in the order of `direction`. A number is compared with dates
+    /// as microseconds since 1970, and a date with numbers.
+    pub start_from: Option<OrderValue>,
+    pub limit: usize,
+    pub select: Select,
+}
+
+struct Candidate {
+    value: OrderValue,
+    id: PointId,
+    slot: Slot,
+    picked: Picked,
+    /// Its payload has to be read to know whether it matches.
+    unsure: Option<Row>,
+}
+
+struct Found {
+    candidates: Vec<Candidate>,
+    facts: Facts,
+    /// The last value looked at; `None` at the end.
+    last: Option<OrderValue>,
+}
+
+impl Collection {
+    /// A point comes once for each of its values, equal values in order of id. Points without a
+    /// value of the index's kind do not come.
+    pub fn ordered(&self, ordered: &Ordered) -> Result<Vec<(PointView, OrderValue)>, ReadError> {
+        let wanted = self.wanted(&ordered.select)?;
+        let mut from = ordered.start_from.map_or(Bound::Unbounded, Bound::Included);
+        let mut page = Vec::new();
+        while page.len() < ordered.limit {
+            let room = ordered.limit - page.len();
+            let found = self.find_ordered(&self.read(), ordered, &wanted, from, room)?;
+            let evaluator = found.facts.evaluator(&ordered.filter, &self.vectors);
+            let matches = |candidate: &Candidate| candidate.matches(&evaluator);
+            let matching = found.candidates.into_iter().filter(matches);
+            page.extend(matching.map(|found| (found.picked, found.value)));
+            match found.last {
+                Some(value) => from = Bound::Excluded(value),
+                None => break,
+            }
+        }
+        page.truncate(ordered.limit);
+        let point = |(picked, value)| (self.view(picked, &wanted), value);
+        Ok(page.into_iter().map(point).collect())
+    }
+
+    fn find_ordered(
+        &self,
+        state: &State,
+        ordered: &Ordered,
+        wanted: &Wanted<'_>,
+        from: Bound<OrderValue>,
+        room: usize,
+    ) -> Result<Found, ReadError> {
+        let none = || ReadError::NoOrder { key: ordered.key.to_string() };
+        let index = state.fields.index(&ordered.key).ok_or_else(none)?;
+        let answer = answer(state, &self.vectors, &ordered.filter);
+        let facts = state.facts();
+        let whole;
+        let index = match state.fields.is_complete(&ordered.key) {
+            true => index,
+            false => {
+                whole = index_of_all(state, index).map_err(|_| none())?;
+                &whole
+            }
+        };
+        let first = match from {
+            Bound::Included(value) | Bound::Excluded(value) => Some(value),
+            Bound::Unbounded => None,
+        };
+        let values = index.ordered(first, ordered.direction).ok_or_else(none)?;
+        let mut values =
+            values.skip_while(|(value, _)| matches!(from, Bound::Excluded(last) if *value == last));
+        let (candidates, last) = take(state, &answer, wanted, &mut values, room);
+        Ok(Found { candidates, facts, last })
+    }
+}
+
+impl Candidate {
+    fn matches(&self, evaluator: &Evaluator<'_>) -> bool {
+        let unsure = self.unsure.as_ref();
+        unsure.is_none_or(|payload| evaluator.matches(self.id, self.slot, payload))
+    }
+}
+
+/// What an index that is still being filled will be: reads every payload.
+fn index_of_all(state: &State, index: &FieldIndex) -> Result<FieldIndex, String> {
+    let mut whole = FieldIndex::new(index.field(), index.schema())?;
+    for slot in state.ids.existing().iter() {
+        let payload = state.payload.row(Slot(slot)).and_then(|row| row.payload());
+        whole.insert(slot, &extract(&whole, payload));
+    }
+    Ok(whole)
+}
+
+/// Takes whole runs of equal values until there are enough, each run in order of id.
+fn take(
+    state: &State,
+    answer: &Answer,
+    wanted: &Wanted<'_>,
+    values: &mut dyn Iterator<Item = (OrderValue, u32)>,
+    room: usize,
+) -> (Vec<Candidate>, Option<OrderValue>) {
+    let (mut candidates, mut sure) = (Vec::new(), 0);
+    let (mut run, mut last) = (0, None);
+    for (seen, (value, slot)) in values.enumerate() {
+        if last.is_some_and(|last| last != value) {
+            sort_run(&mut candidates[run..]);
+            run = candidates.len();
+            if sure >= room || seen >= room.max(HOLD_VALUES) {
+                return (candidates, last);
+            }
+        }
+        last = Some(value);
+        let slot = Slot(slot);
+        let is_sure = answer.sure.contains(slot);
+        if !is_sure && !answer.maybe.contains(slot) {
+            continue;
+        }
+        sure += usize::from(is_sure);
+        let Some(row) = state.payload.row(slot) else { continue };
+        let id = row.key().id;
+        let picked = wanted.pick(state, id, slot);
+        candidates.push(Candidate { value, id, slot, picked, unsure: (!is_sure).then_some(row) });
+    }
+    sort_run(&mut candidates[run..]);
+    (candidates, None)
+}
+
+fn sort_run(run: &mut [Candidate]) {
+    run.sort_unstable_by_key(|candidate| candidate.id);
+}
