@@ -155,6 +155,12 @@ impl From<ReadError> for ApiError {
         match error {
             ReadError::NoSuchPoint(_) => ApiError::NotFound(error.to_string()),
             ReadError::Failed(_) => ApiError::Broken(error.to_string()),
+            ReadError::UnknownVector { .. } => {
+                ApiError::BadInput(format!("Not existing vector name error: {error}"))
+            }
+            ReadError::WrongDimension { .. } => {
+                ApiError::BadInput(format!("Vector dimension error: {error}"))
+            }
             error => ApiError::BadInput(error.to_string()),
         }
     }

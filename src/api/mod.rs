@@ -5,7 +5,8 @@
 //! says so; it is never answered with something else.
 //!
 //! - A body is JSON whatever its content type says. Fields that nobody knows are passed over,
-//!   as in Qdrant, except inside a filter, where a typo would change the answer.
+//!   as in Qdrant, except where a typo would change what is answered, stored or deleted: inside
+//!   a filter, a point, and every body that says which points to change.
 //! - A write is checked against the collection as it stands, then logged. A write that is
 //!   durable is answered at least `acknowledged` with its seq, also when its time is up or the
 //!   daemon stops.

@@ -1,6 +1,7 @@
 //! The real router over a real catalog. Only the log is left out: a write is applied as soon
 //! as it is written.
 
+mod changes;
 mod limits;
 mod reading;
 mod refusals;
