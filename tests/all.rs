@@ -8,6 +8,7 @@ mod pipeline;
 mod poison;
 mod produce;
 mod python;
+mod read_your_writes;
 mod recall;
 mod restart;
 mod sources;

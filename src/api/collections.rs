@@ -10,11 +10,12 @@ use super::Context;
 use super::answer::Answer;
 use super::body::{Name, Params};
 use super::error::ApiError;
+use super::indexes::IndexView;
 use super::writes::UpdateStatus;
 use crate::ann::GraphParams;
 use crate::collection::{Collection, CollectionOptions, Info};
 use crate::operation::Operation;
-use crate::point::{FieldSchema, Schema, UNNAMED, VectorParams};
+use crate::point::{Schema, UNNAMED, VectorParams};
 
 #[derive(Serialize)]
 struct List {
@@ -84,15 +85,6 @@ struct Description<'a> {
     segments_count: usize,
     config: Config<'a>,
     payload_schema: BTreeMap<String, IndexView>,
-}
-
-/// One payload index.
-#[derive(Serialize)]
-struct IndexView {
-    #[serde(flatten)]
-    schema: FieldSchema,
-    /// That have a value the index can hold.
-    points: u64,
 }
 
 #[derive(Serialize)]
@@ -183,8 +175,7 @@ impl<'a> Description<'a> {
                 .indexes()
                 .into_iter()
                 .map(|index| {
-                    let view = IndexView { schema: index.schema, points: index.points };
-                    (index.field.to_string(), view)
+                    (index.field.to_string(), IndexView::new(index.schema, index.points))
                 })
                 .collect(),
         }
