@@ -174,9 +174,7 @@ impl<'a> Description<'a> {
             payload_schema: collection
                 .indexes()
                 .into_iter()
-                .map(|index| {
-                    (index.field.to_string(), IndexView::new(index.schema, index.points))
-                })
+                .map(|index| (index.field.to_string(), IndexView::new(index.schema, index.points)))
                 .collect(),
         }
     }

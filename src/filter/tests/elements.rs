@@ -80,6 +80,7 @@ fn a_range_holds_for_one_element_not_for_two_together() {
     for (range, value, holds) in [
         (json!({"gte": 4, "lte": 6}), json!(4), true),
         (json!({"gt": 4, "lte": 6}), json!(4), false),
+        (json!({"gt": 4, "lte": 6}), json!(6), true),
         (json!({"gt": 4, "lt": 6}), json!(5.5), true),
         (json!({"gt": 4, "lt": 6}), json!(6), false),
         (json!({"gte": 4, "lte": 6}), json!([1, 10]), false),

@@ -23,12 +23,11 @@ fn without_an_index_text_is_looked_for_as_it_is() {
     }
 }
 
-/// With an index on `a` and on `list[].a`.
-fn holds_with(options: &TextOptions, condition: &Value, payload: &Value) -> bool {
+/// With an index on `key` alone.
+fn holds_with(key: &str, options: &TextOptions, condition: &Value, payload: &Value) -> bool {
     let filter = filter(json!({"must": condition}));
     let payload = payload.as_object().unwrap();
-    let text =
-        |key: &Path| ["a", "list[].a"].contains(&key.to_string().as_str()).then_some(options);
+    let text = |asked: &Path| (asked.to_string() == key).then_some(options);
     let has_vector = &|_: &str| false;
     filter.matches(&Subject { id: PointId::Number(7), payload, has_vector, text: &text })
 }
@@ -55,15 +54,15 @@ fn with_an_index_tokens_are_compared() {
     ] {
         let mut condition = by(kind, text);
         condition["key"] = json!("a");
-        let holds = holds_with(&phrases, &condition, &json!({"a": value}));
+        let holds = holds_with("a", &phrases, &condition, &json!({"a": value}));
         assert_eq!(holds, expected, "{kind} {text} of {value}");
     }
     let phrase = json!({"key": "a", "match": {"phrase": "good"}});
-    assert!(holds_with(&phrases, &phrase, &json!({"a": "good"})));
-    assert!(!holds_with(&TextOptions::default(), &phrase, &json!({"a": "good"})));
+    assert!(holds_with("a", &phrases, &phrase, &json!({"a": "good"})));
+    assert!(!holds_with("a", &TextOptions::default(), &phrase, &json!({"a": "good"})));
     // Other conditions on the key are what they are.
     let value = json!({"key": "a", "match": {"value": "Good"}});
-    assert!(holds_with(&phrases, &value, &json!({"a": "Good"})));
+    assert!(holds_with("a", &phrases, &value, &json!({"a": "Good"})));
 }
 
 #[test]
@@ -74,8 +73,10 @@ fn inside_nested_the_index_is_that_of_the_whole_key() {
     };
     let payload = json!({"list": [{"a": "goodness"}, {"a": "cheap"}]});
     let options = TextOptions::default();
-    assert!(!holds_with(&options, &condition("good"), &payload));
-    assert!(holds_with(&options, &condition("CHEAP"), &payload));
+    assert!(!holds_with("list[].a", &options, &condition("good"), &payload));
+    assert!(holds_with("list[].a", &options, &condition("CHEAP"), &payload));
+    // An index on the key `a` of the payload has no say.
+    assert!(holds_with("a", &options, &condition("good"), &payload));
 }
 
 #[test]
@@ -91,6 +92,12 @@ fn text_is_cut_into_tokens() {
             "Hél a",
             vec!["h", "hé", "hél", "a"],
             Some(vec!["hél", "a"]),
+        ),
+        (
+            json!({"tokenizer": "prefix", "min_token_len": 0}),
+            "ab",
+            vec!["a", "ab"],
+            Some(vec!["ab"]),
         ),
         (
             json!({"tokenizer": "prefix", "min_token_len": 2, "max_token_len": 3}),
