@@ -261,6 +261,45 @@ async fn who_waits_in_vain_is_told_how_far_we_are() {
     assert_eq!(fixture.ask("POST", &format!("{COUNT}?not_before=3&timeout=9"), "{}").await.0, 200);
 }
 
+/// A header's name (none: `not_before` of the query) and its value, the status, and a part of
+/// the sentence.
+const NOTHING_TO_WAIT_FOR: &[(&str, &str, u16, &str)] = &[
+    (
+        "",
+        "points/7@1",
+        404,
+        "Not found: no source reads partition 7 of topic `points`: GET /sources",
+    ),
+    ("", "nowhere/0@1", 404, "no source reads partition 0 of topic `nowhere`"),
+    ("", "orders:points/7@1", 404, "source `orders` reads no partition 7 of `points`"),
+    ("", "absent:points/0@1", 404, "source `absent` reads no partition 0 of `points`"),
+    // The log remembers how far it was, and nobody reads it any more.
+    ("", "points/5@41", 404, "no source reads partition 5"),
+    ("", "points/6@1", 404, "no source reads partition 6"),
+    (
+        "",
+        "points/0@1",
+        400,
+        "several sources read points/0: say which, as orders:points/0@1 or twin:points/0@1",
+    ),
+    ("", "jobs/0@1", 400, "`jobs` is a queue, which has no offsets to wait for"),
+    ("", "jobs@1", 400, "`jobs@1` is nothing to wait for: give an operation_id such as 42"),
+    ("", "points/0", 400, "Format error in query parameters: `points/0` is nothing to wait for"),
+    ("", "points/-1@1", 400, "is nothing to wait for"),
+    ("", "points/0@x", 400, "is nothing to wait for"),
+    ("", "/0@1", 400, "is nothing to wait for"),
+    ("", "-1", 400, "is nothing to wait for"),
+    ("", "", 400, "is nothing to wait for"),
+    ("x-pointd-not-before", "soon", 400, "Format error in headers: `soon` is nothing to wait for"),
+    (
+        "x-pointd-log-id",
+        "00000000-0000-0000-0000-000000000008",
+        409,
+        "Conflict: the log 00000000-0000-0000-0000-000000000008 is not this one's, which is 00000000-0000-0000-0000-000000000007",
+    ),
+    ("x-pointd-log-id", "7", 400, "Format error in headers: `x-pointd-log-id` is a UUID"),
+];
+
 #[tokio::test]
 async fn what_cannot_be_waited_for_is_refused_at_once() {
     let mut fixture = Fixture::with_points().await;
@@ -269,60 +308,14 @@ async fn what_cannot_be_waited_for_is_refused_at_once() {
     fixture.direct.apply(at(&partition("old", 6), 41), operation::Body::Moved);
     reads(&mut fixture, "orders", State::Running, &[zero, queue("orders")]);
     reads(&mut fixture, "twin", State::Running, &[partition("twin", 0)]);
-    let log_id = "x-pointd-log-id";
-    for (header, value, status, sentence) in [
-        (
-            "",
-            "points/7@1",
-            404,
-            "Not found: no source reads partition 7 of topic `points`: GET /sources",
-        ),
-        ("", "nowhere/0@1", 404, "no source reads partition 0 of topic `nowhere`"),
-        ("", "orders:points/7@1", 404, "source `orders` reads no partition 7 of `points`"),
-        ("", "absent:points/0@1", 404, "source `absent` reads no partition 0 of `points`"),
-        // The log remembers how far it was, and nobody reads it any more.
-        ("", "points/5@41", 404, "no source reads partition 5"),
-        ("", "points/6@1", 404, "no source reads partition 6"),
-        (
-            "",
-            "points/0@1",
-            400,
-            "several sources read points/0: say which, as orders:points/0@1 or twin:points/0@1",
-        ),
-        ("", "jobs/0@1", 400, "`jobs` is a queue, which has no offsets to wait for"),
-        ("", "jobs@1", 400, "`jobs@1` is nothing to wait for: give an operation_id such as 42"),
-        (
-            "",
-            "points/0",
-            400,
-            "Format error in query parameters: `points/0` is nothing to wait for",
-        ),
-        ("", "points/-1@1", 400, "is nothing to wait for"),
-        ("", "points/0@x", 400, "is nothing to wait for"),
-        ("", "/0@1", 400, "is nothing to wait for"),
-        ("", "-1", 400, "is nothing to wait for"),
-        ("", "", 400, "is nothing to wait for"),
-        (
-            "x-pointd-not-before",
-            "soon",
-            400,
-            "Format error in headers: `soon` is nothing to wait for",
-        ),
-        (
-            log_id,
-            "00000000-0000-0000-0000-000000000008",
-            409,
-            "Conflict: the log 00000000-0000-0000-0000-000000000008 is not this one's, which is 00000000-0000-0000-0000-000000000007",
-        ),
-        (log_id, "7", 400, "Format error in headers: `x-pointd-log-id` is a UUID"),
-    ] {
-        let (path, header) = match header {
+    for (header, value, status, sentence) in NOTHING_TO_WAIT_FOR {
+        let (path, header) = match *header {
             "" => (format!("{COUNT}?not_before={value}"), ("x-unused", "")),
-            name => (COUNT.to_owned(), (name, value)),
+            name => (COUNT.to_owned(), (name, *value)),
         };
         let request = Request::post(path).header(header.0, header.1).body("{}".into()).unwrap();
         let (given, text) = Asked::new(&fixture, request).text().await;
-        assert_eq!(given, status, "{value}: {text}");
+        assert_eq!(given, *status, "{value}: {text}");
         assert!(text.contains(sentence), "{value}: {text}");
     }
     let both = Request::post(format!("{COUNT}?not_before=1")).header("x-pointd-not-before", "1");
@@ -331,7 +324,8 @@ async fn what_cannot_be_waited_for_is_refused_at_once() {
     assert!(text.contains("stands beside `not_before` of the query: give one"), "{text}");
     // What was passed while it was read still is; and our own log is ours.
     let own = fixture.doors.log_id.to_string();
-    let request = Request::post(format!("{COUNT}?not_before=points/5@40")).header(log_id, own);
+    let request =
+        Request::post(format!("{COUNT}?not_before=points/5@40")).header("x-pointd-log-id", own);
     let asked = Asked::new(&fixture, request.body("{}".into()).unwrap());
     assert_eq!(asked.text().await, counted(3));
 }

@@ -86,7 +86,7 @@ const CASES: &[Case] = &[
     ("operations", r#"[{"delete": {"points": [1]}}, {"set_payload": {"payload": {"a": 1}}}]"#, 400, "operations[1].set_payload: say which points", InvalidMessage),
     ("operations", r#"[{"delete": {"points": [1]}}, {"set_payload": {"payload": 1, "points": [1]}}]"#, 400, "operations[1].set_payload.payload: invalid type", InvalidMessage),
     // A whole message or none of it: the first operation could be applied alone.
-    ("operations", r#"[{"delete": {"points": [1]}}, {"update_vectors": {"points": [{"id": 1, "vector": [1, 1]}]}}]"#, 404, "Not found: No point with id 1 found", UnknownPoint),
+    ("operations", r#"[{"delete": {"points": [1]}}, {"update_vectors": {"points": [{"id": 1, "vector": [1, 1]}]}}]"#, 404, "Not found: operations[1]: No point with id 1 found", UnknownPoint),
     ("operations", r#"[{"clear_payload": {"points": [1]}}, {"upsert": {"points": [{"id": 3, "vector": [1]}]}}]"#, 400, "Vector dimension error", WrongDimension),
 ];
 
