@@ -19,7 +19,7 @@ define ignored
 	$(TEST) --test all -- --ignored --nocapture --test-threads=1 $(1)
 endef
 
-.PHONY: help run build test soak bench recall fmt clippy clean
+.PHONY: help run build test soak bench reads recall fmt clippy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 \t/p' Makefile | expand -t 14
@@ -44,6 +44,11 @@ soak: ## the long test that keeps killing the daemon
 bench: ## measure ingest against its floor on this machine
 	@deploy/setup.sh test
 	cargo bench --locked --bench ingest
+
+reads: ## measure payload indexes, count and scroll over a million points
+	@deploy/setup.sh test
+	cargo bench --locked --bench payload_index
+	cargo bench --locked --bench reads
 
 recall: ## recall on 60 000 real sentence embeddings, which take some minutes to make
 	@deploy/setup.sh test

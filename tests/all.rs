@@ -1,6 +1,7 @@
 //! One test binary: it links FAISS and librdkafka once instead of twenty times.
 
 mod brokers;
+mod contract;
 mod cpu;
 mod durable;
 mod harness;
@@ -8,6 +9,7 @@ mod pipeline;
 mod poison;
 mod produce;
 mod python;
+mod read_your_writes;
 mod recall;
 mod restart;
 mod sources;

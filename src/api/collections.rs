@@ -10,11 +10,12 @@ use super::Context;
 use super::answer::Answer;
 use super::body::{Name, Params};
 use super::error::ApiError;
+use super::indexes::IndexView;
 use super::writes::UpdateStatus;
 use crate::ann::GraphParams;
 use crate::collection::{Collection, CollectionOptions, Info};
 use crate::operation::Operation;
-use crate::point::{FieldSchema, Schema, UNNAMED, VectorParams};
+use crate::point::{Schema, UNNAMED, VectorParams};
 
 #[derive(Serialize)]
 struct List {
@@ -84,15 +85,6 @@ struct Description<'a> {
     segments_count: usize,
     config: Config<'a>,
     payload_schema: BTreeMap<String, IndexView>,
-}
-
-/// One payload index.
-#[derive(Serialize)]
-struct IndexView {
-    #[serde(flatten)]
-    schema: FieldSchema,
-    /// That have a value the index can hold.
-    points: u64,
 }
 
 #[derive(Serialize)]
@@ -182,7 +174,7 @@ impl<'a> Description<'a> {
             payload_schema: collection
                 .indexes()
                 .into_iter()
-                .map(|(field, schema, points)| (field.to_string(), IndexView { schema, points }))
+                .map(|index| (index.field.to_string(), IndexView::new(index.schema, index.points)))
                 .collect(),
         }
     }

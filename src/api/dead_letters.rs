@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Answer;
 use super::body::query;
 use super::error::{ApiError, Place};
+use super::reading::Reading;
 use super::{Context, Shared};
 use crate::catalog::DeadLetter;
 use crate::operation::{Original, Reason};
@@ -77,14 +78,17 @@ enum Content {
     Base64(String),
 }
 
-pub(super) async fn list(State(shared): Context, page: PageParams) -> Result<Answer, ApiError> {
+pub(super) async fn list(
+    State(shared): Context,
+    page: PageParams,
+    reading: Reading,
+) -> Result<Answer, ApiError> {
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
     let max = shared.settings.limit_max;
     if limit == 0 || limit > max {
         let what = format!("value {limit} invalid, must be 1 to {max}");
         return Err(ApiError::Validation { place: Place::Query, field: "limit", what });
     }
-    let deadline = shared.deadline(None);
     // Not all of the doors: a list that outlasts shutdown would keep the log's queue open.
     let catalog = Arc::clone(&shared.doors.catalog);
     let bytes_max = shared.settings.answer_bytes_max;
@@ -99,7 +103,7 @@ pub(super) async fn list(State(shared): Context, page: PageParams) -> Result<Ans
         };
         Answer::of(&page, bytes_max)
     };
-    shared.read(deadline, work).await
+    shared.read(reading, work).await
 }
 
 impl FromRequestParts<Arc<Shared>> for PageParams {

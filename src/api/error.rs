@@ -12,6 +12,7 @@ use crate::collection::ReadError;
 use crate::operation::{Reason, Refusal};
 use crate::point::PointId;
 use crate::position::Seq;
+use crate::wal::LogId;
 
 /// The first words (`Not found:`, `Wrong input:`, `Format error in …`) are Qdrant's: some
 /// clients look for them.
@@ -58,6 +59,13 @@ pub(super) enum ApiError {
         allowed.as_secs_f64()
     )]
     WriteTimeout { allowed: Duration },
+    #[error("Timeout: {wanted} was not applied within {} s: {stands}", allowed.as_secs_f64())]
+    NotYet { wanted: String, stands: String, allowed: Duration },
+    #[error(
+        "Conflict: the log {given} is not this one's, which is {ours}: operation ids of one log \
+         mean nothing in another"
+    )]
+    OtherLog { given: uuid::Uuid, ours: LogId },
     #[error("{0}")]
     Write(#[from] WriteError),
     #[error("{error} (operation {seq} was logged before this was known, and changed nothing)")]
@@ -72,6 +80,7 @@ pub(super) enum Place {
     Body,
     Query,
     Path,
+    Headers,
 }
 
 impl std::fmt::Display for Place {
@@ -80,6 +89,7 @@ impl std::fmt::Display for Place {
             Place::Body => "JSON body",
             Place::Query => "query parameters",
             Place::Path => "path parameters",
+            Place::Headers => "headers",
         })
     }
 }
@@ -122,7 +132,7 @@ impl ApiError {
             UnknownCollection(_) | UnknownPoint(_) | NotFound(_) | UnknownRoute { .. } => {
                 StatusCode::NOT_FOUND
             }
-            CollectionExists(_) => StatusCode::CONFLICT,
+            CollectionExists(_) | OtherLog { .. } => StatusCode::CONFLICT,
             WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Validation { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Format { .. } | BadInput(_) | Unsupported { .. } | AnswerTooLarge { .. } => {
@@ -130,7 +140,7 @@ impl ApiError {
             }
             NoKey | WrongKey => StatusCode::UNAUTHORIZED,
             BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyTimeout { .. } | ReadTimeout { .. } | WriteTimeout { .. } => {
+            BodyTimeout { .. } | ReadTimeout { .. } | NotYet { .. } | WriteTimeout { .. } => {
                 StatusCode::REQUEST_TIMEOUT
             }
             Write(error) => error.status(),
@@ -145,6 +155,12 @@ impl From<ReadError> for ApiError {
         match error {
             ReadError::NoSuchPoint(_) => ApiError::NotFound(error.to_string()),
             ReadError::Failed(_) => ApiError::Broken(error.to_string()),
+            ReadError::UnknownVector { .. } => {
+                ApiError::BadInput(format!("Not existing vector name error: {error}"))
+            }
+            ReadError::WrongDimension { .. } => {
+                ApiError::BadInput(format!("Vector dimension error: {error}"))
+            }
             error => ApiError::BadInput(error.to_string()),
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::body::{Body, Json, Name, Params, path};
@@ -45,11 +45,13 @@ impl TryFrom<Value> for FieldSchemaBody {
                 let data_type = field_type(&Value::String(name)).map_err(wrong)?;
                 Ok(FieldSchemaBody(data_type.into()))
             }
-            Value::Object(params) => {
+            Value::Object(mut params) => {
                 let missing = || wrong("a field's schema without its `type`".to_owned());
-                let given = params.get("type").ok_or_else(missing)?;
-                let data_type = field_type(given).map_err(wrong)?;
-                Ok(FieldSchemaBody(FieldSchema { data_type, params: told(params) }))
+                let given = params.remove("type").ok_or_else(missing)?;
+                let data_type = field_type(&given).map_err(wrong)?;
+                // An object of nothing but its type is the type's name, written longer.
+                let params = Some(params).filter(|params| !params.is_empty());
+                Ok(FieldSchemaBody(FieldSchema { data_type, params }))
             }
             other => {
                 let shown: String = other.to_string().chars().take(40).collect();
@@ -66,9 +68,26 @@ fn field_type(given: &Value) -> Result<FieldType, String> {
     })
 }
 
-/// An object of nothing but its type is the type's name, written longer.
-fn told(params: Map<String, Value>) -> Option<Map<String, Value>> {
-    (params.len() > 1).then_some(params)
+/// An index as a collection's description shows it.
+#[derive(Serialize)]
+pub(super) struct IndexView {
+    data_type: FieldType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<Map<String, Value>>,
+    /// That have a value the index can hold.
+    points: u64,
+}
+
+impl IndexView {
+    pub(super) fn new(schema: FieldSchema, points: u64) -> IndexView {
+        let FieldSchema { data_type, params } = schema;
+        // Clients tell the parameters of one type from another's by the type among them.
+        let params = params.map(|mut params| {
+            params.insert("type".to_owned(), json!(data_type));
+            params
+        });
+        IndexView { data_type, params, points }
+    }
 }
 
 pub(super) async fn create(

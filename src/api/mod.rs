@@ -5,7 +5,8 @@
 //! says so; it is never answered with something else.
 //!
 //! - A body is JSON whatever its content type says. Fields that nobody knows are passed over,
-//!   as in Qdrant, except inside a filter, where a typo would change the answer.
+//!   as in Qdrant, except where a typo would change what is answered, stored or deleted: inside
+//!   a filter, a point, and every body that says which points to change.
 //! - A write is checked against the collection as it stands, then logged. A write that is
 //!   durable is answered at least `acknowledged` with its seq, also when its time is up or the
 //!   daemon stops.
@@ -27,6 +28,7 @@ mod error;
 mod indexes;
 mod points;
 mod readiness;
+mod reading;
 mod routes;
 mod server;
 mod service;
@@ -40,16 +42,19 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::catalog::Catalog;
 use crate::collection::{Collection, CollectionOptions};
 use crate::metrics::Metrics;
+use crate::position::Seq;
 use crate::shutdown::Shutdown;
+use crate::wal::LogId;
 
 use answer::Answer;
 use error::ApiError;
+use reading::Reading;
 
 pub use readiness::Readiness;
 pub use routes::router;
@@ -73,6 +78,10 @@ pub struct Doors {
     pub readiness: Readiness,
     pub metrics: Metrics,
     pub shutdown: Shutdown,
+    /// The highest seq that readers see, as the applier raises it.
+    pub applied: watch::Receiver<Seq>,
+    /// Which log the seqs are numbers of.
+    pub log_id: LogId,
 }
 
 /// What a handler is given: the doors, the limits, and the permits that keep them.
@@ -118,10 +127,11 @@ impl Shared {
     /// Runs a read on a thread of its own: scoring, filtering and printing would keep every
     /// other connection of this thread waiting. What has started runs to its end even if
     /// nobody waits any more, and keeps its permit until then.
-    async fn read<F>(&self, deadline: Deadline, work: F) -> Result<Answer, ApiError>
+    async fn read<F>(&self, reading: Reading, work: F) -> Result<Answer, ApiError>
     where
         F: FnOnce() -> Result<Answer, ApiError> + Send + 'static,
     {
+        let deadline = reading.deadline;
         let late = |_| ApiError::ReadTimeout { allowed: deadline.allowed };
         let permit = tokio::time::timeout_at(deadline.at, self.searches.clone().acquire_owned());
         let permit = permit.await.map_err(late)?;

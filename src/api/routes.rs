@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::{ApiSettings, Doors, Shared, answer, auth};
-use super::{collections, create, dead_letters, indexes, points, service, sources};
+use super::{collections, create, dead_letters, indexes, points, reading, service, sources};
 use crate::operation::{
     ClearPayloadBody, DeleteBody, DeletePayloadBody, DeleteVectorsBody, OverwritePayloadBody,
     SetPayloadBody, UpdateVectorsBody, UpsertBody,
@@ -39,6 +39,7 @@ pub(super) fn over(shared: Arc<Shared>) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(Arc::clone(&shared), reading::tell))
         .layer(from_fn_with_state(Arc::clone(&shared), auth::ask_for_key))
         .layer(from_fn_with_state(Arc::clone(&shared), measure))
         .with_state(shared)

@@ -6,7 +6,7 @@ use crossbeam_channel::Receiver;
 
 use super::{Catalog, Counters, DeadLetter, StreamProgress};
 use crate::collection::Collection;
-use crate::position::{Position, Seq};
+use crate::position::{Offset, Position, Seq, Stream};
 use crate::wal::{Anchor, LogId};
 
 impl Catalog {
@@ -36,6 +36,12 @@ impl Catalog {
     /// last deliveries of a queue in order.
     pub fn positions(&self, source: &str) -> Vec<Position> {
         self.state().streams.positions(source)
+    }
+
+    /// Where consumption of this partition goes on, as far as it is applied. `None` for a queue
+    /// and for a stream of which the log has nothing.
+    pub fn next_offset(&self, stream: &Stream) -> Option<Offset> {
+        self.state().streams.next_offset(stream)
     }
 
     /// How far every stream of every source has been applied.

@@ -90,6 +90,10 @@ impl Streams {
             .collect()
     }
 
+    pub fn next_offset(&self, stream: &Stream) -> Option<Offset> {
+        self.0.get(stream)?.next
+    }
+
     pub fn progress(&self) -> Vec<StreamProgress> {
         self.0
             .iter()

@@ -33,7 +33,12 @@ impl Collection {
 
     /// Begins an index; [`Collection::fill_index`] fills it. Replaces the one the field has,
     /// unless that is the same. Filters are right at every moment.
-    pub fn create_index(&self, seq: Seq, field: &Path, schema: &FieldSchema) -> Result<(), Refusal> {
+    pub fn create_index(
+        &self,
+        seq: Seq,
+        field: &Path,
+        schema: &FieldSchema,
+    ) -> Result<(), Refusal> {
         let mut state = self.write();
         state.fields.create(field, schema).map_err(invalid_index)?;
         state.seq = seq;

@@ -204,7 +204,11 @@ impl Column {
         }
         if self.present.contains(slot.0) != to.is_live() {
             let present = Arc::make_mut(&mut self.present);
-            if to.is_live() { present.insert(slot.0) } else { present.remove(slot.0) };
+            if to.is_live() {
+                present.insert(slot.0)
+            } else {
+                present.remove(slot.0)
+            };
         }
         let from = std::mem::replace(&mut self.places[at], to);
         self.retire(from);

@@ -101,7 +101,8 @@ impl Fields {
     fn changed(&mut self) {
         let indexes = || self.fields.iter().map(|field| &field.index);
         self.roots = indexes().map(|index| index.field().root().to_owned()).collect();
-        let text = |index: &FieldIndex| Some((index.field().clone(), index.text_options()?.clone()));
+        let text =
+            |index: &FieldIndex| Some((index.field().clone(), index.text_options()?.clone()));
         self.texts = Arc::new(indexes().filter_map(text).collect());
         self.generation += 1;
     }
@@ -173,7 +174,8 @@ impl Fields {
         existing: &RoaringBitmap,
     ) -> Option<Answer> {
         let field = self.fields.iter().find(|known| *known.index.field() == condition.key)?;
-        let answers = condition.predicates.iter().map(|predicate| field.answer(predicate, existing));
+        let answers =
+            condition.predicates.iter().map(|predicate| field.answer(predicate, existing));
         answers.reduce(|one, other| Some(one?.or(other?))).flatten()
     }
 }

@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use super::Collection;
 use super::select::Captured;
 use super::state::{State, Which};
-use super::Collection;
 use crate::ann;
 use crate::filter::Filter;
 use crate::operation::{Operation, PointVectors, Reason, Refusal, Selector, UpsertPoint};
@@ -68,7 +68,9 @@ impl<'a> Staged<'a> {
     pub(super) fn values<'s>(&'s self, vector: &'s Vector<'a>) -> Option<&'s [f32]> {
         match vector {
             Vector::Given(values) => Some(values),
-            Vector::Normalized(range) => Some(self.normalized.get(range.clone()).unwrap_or_default()),
+            Vector::Normalized(range) => {
+                Some(self.normalized.get(range.clone()).unwrap_or_default())
+            }
             Vector::Gone => None,
         }
     }
@@ -81,7 +83,8 @@ impl<'a> Touched<'a> {
 
     fn replace(&mut self, payload: Payload) {
         let slot = self.slot;
-        *self = Touched { slot, exists: true, payload: Some(payload), whole: true, vectors: vec![] };
+        *self =
+            Touched { slot, exists: true, payload: Some(payload), whole: true, vectors: vec![] };
     }
 
     fn set_vector(&mut self, place: usize, vector: Vector<'a>) {
@@ -94,9 +97,7 @@ impl<'a> Touched<'a> {
     pub(super) fn has_vector(&self, state: &State, place: usize) -> bool {
         match self.vectors.iter().find(|(known, _)| *known == place) {
             Some((_, vector)) => !matches!(vector, Vector::Gone),
-            None => {
-                !self.whole && self.slot.is_some_and(|slot| state.vectors[place].has(slot))
-            }
+            None => !self.whole && self.slot.is_some_and(|slot| state.vectors[place].has(slot)),
         }
     }
 
@@ -345,11 +346,7 @@ impl Collection {
 
 /// Whether each new point finds a slot. Counts from the number of points alone, so that a
 /// replay decides as the first run did; slots that the message itself frees do not count.
-pub(super) fn has_room(
-    state: &State,
-    staged: &Staged<'_>,
-    slots_max: u32,
-) -> Result<(), Refusal> {
+pub(super) fn has_room(state: &State, staged: &Staged<'_>, slots_max: u32) -> Result<(), Refusal> {
     let left = u64::from(slots_max) - state.ids.len();
     if staged.points.len() as u64 <= left {
         return Ok(());

@@ -102,6 +102,8 @@ impl Daemon {
             readiness,
             metrics,
             shutdown: shutdown.clone(),
+            applied: stages.applied.clone(),
+            log_id: stages.log_id,
         };
         let address = bound.address();
         let http = doors::serve(bound, settings.api.clone(), doors)?;

@@ -35,6 +35,9 @@ type Stage = JoinHandle<Result<(), DaemonError>>;
 pub(super) struct Stages {
     pub catalog: Arc<Catalog>,
     pub offsets: DurableOffsets,
+    /// The highest seq that readers see.
+    pub applied: watch::Receiver<Seq>,
+    pub log_id: wal::LogId,
     /// Whether the log waits for room on the disk.
     no_room: Arc<AtomicBool>,
     queue: Queue,
@@ -54,15 +57,17 @@ impl Stages {
         let catalog = recovered.catalog.clone();
         let positions = positions(settings, &catalog);
         show_positions(&positions, recovered.recovery.last, metrics);
+        let log_id = recovered.wal.log_id();
         let (requests, work) = handover();
         let maintainer = Maintainer::new(
             catalog.clone(),
             work,
             recovered.wal.trimmer(),
-            recovered.wal.log_id(),
+            log_id,
             metrics,
             shutdown.clone(),
         );
+        let (raise_applied, applied) = watch::channel(Seq::default());
         let (frames, frames_out) = crossbeam_channel::bounded(settings.ingest.applier_frames_max);
         let applier = Applier::new(
             catalog.clone(),
@@ -73,7 +78,7 @@ impl Stages {
                 frames: frames_out,
                 asked: crossbeam_channel::never(),
                 checkpoints: requests,
-                applied: watch::channel(Seq::default()).0,
+                applied: raise_applied,
             },
             metrics,
             shutdown.clone(),
@@ -104,7 +109,7 @@ impl Stages {
             indexer.run();
             Ok(())
         })?);
-        Ok(Stages { catalog, offsets, no_room, queue, threads })
+        Ok(Stages { catalog, offsets, applied, log_id, no_room, queue, threads })
     }
 
     pub fn submit(&self) -> Submit {

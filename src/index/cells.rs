@@ -6,7 +6,11 @@
 use std::ops::RangeInclusive;
 
 /// A region is taken apart into about so many squares at most.
-const SQUARES: usize = 256;
+const SQUARES: usize = 1024;
+
+/// With no more places than this a square at the border is not taken apart: to look at each
+/// place costs less.
+const FEW: u64 = 64;
 
 /// The whole grid's side, as a power of two.
 const WHOLE: u32 = 32;
@@ -115,17 +119,25 @@ impl Square {
 }
 
 /// Ranges of keys, ascending, that hold every place of a region, and whether they hold no other.
-pub(super) fn ranges(touch: impl Fn(&Square) -> Touch) -> Vec<(RangeInclusive<u64>, bool)> {
+///
+/// `count` says how many places there are in a range of keys. It may say too much, and says 0
+/// only if there is none.
+pub(super) fn ranges(
+    touch: impl Fn(&Square) -> Touch,
+    count: impl Fn(&RangeInclusive<u64>) -> u64,
+) -> Vec<(RangeInclusive<u64>, bool)> {
     let mut border = vec![Square { column: 0, row: 0, side: WHOLE }];
     let mut found = Vec::new();
     // Size by size, so that what is left of the budget goes to the largest squares first.
     while border.len() * 4 + found.len() <= SQUARES && border.first().is_some_and(|s| s.side > 0) {
         let mut smaller = Vec::new();
         for square in border.iter().flat_map(Square::quarters) {
-            match touch(&square) {
-                Touch::Outside => {}
-                Touch::Border => smaller.push(square),
-                Touch::Inside => found.push((square.keys(), true)),
+            let keys = square.keys();
+            match (touch(&square), count(&keys)) {
+                (Touch::Outside, _) | (_, 0) => {}
+                (Touch::Inside, _) => found.push((keys, true)),
+                (Touch::Border, 1..=FEW) => found.push((keys, false)),
+                (Touch::Border, _) => smaller.push(square),
             }
         }
         border = smaller;
@@ -188,13 +200,16 @@ mod tests {
     #[test]
     fn a_region_takes_a_bounded_number_of_ranges_and_misses_no_key_of_it() {
         let wanted = |s: &Square| (s.column..=s.last_column()).contains(&0x8000_1234);
-        let found = ranges(|s| if wanted(s) { Touch::Border } else { Touch::Outside });
+        let touch = |s: &Square| if wanted(s) { Touch::Border } else { Touch::Outside };
+        let found = ranges(touch, |_| u64::MAX);
         assert!(found.len() <= SQUARES, "{}", found.len());
         for row in [0, 77, u32::MAX] {
             let key = spread(0x8000_1234) << 1 | spread(row);
             assert!(found.iter().any(|(keys, _)| keys.contains(&key)));
         }
-        assert_eq!(ranges(|_| Touch::Inside), [(0..=u64::MAX, true)]);
-        assert_eq!(ranges(|_| Touch::Outside), []);
+        assert_eq!(ranges(|_| Touch::Inside, |_| 1), [(0..=u64::MAX, true)]);
+        assert_eq!(ranges(|_| Touch::Outside, |_| 1), []);
+        assert_eq!(ranges(|_| Touch::Border, |_| 0), []);
+        assert_eq!(ranges(|_| Touch::Border, |_| FEW), [(0..=u64::MAX, false)]);
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::integers::whole_of;
 use super::key;
 use super::kind::Kind;
 use super::{cells, text::Text};
@@ -51,7 +52,9 @@ impl Entries {
             Own::Words(values) => !values.is_empty(),
             Own::Uuids(values) => !values.is_empty(),
             Own::Keys(values) => !values.is_empty(),
-            Own::Integers(values) => !values.whole.is_empty(),
+            Own::Integers(Integers { whole, further }) => {
+                !whole.is_empty() || further.iter().any(|key| whole_of(*key).is_some())
+            }
         }
     }
 

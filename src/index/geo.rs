@@ -1,10 +1,12 @@
 //! Places by their keys.
 
+use std::ops::{Range, RangeInclusive};
+
 use super::IndexAnswer;
 use super::cells::{self, Square, Touch};
 use super::gather::Gather;
 use super::region::Region;
-use super::sorted::Sorted;
+use super::sorted::{Place, Sorted};
 
 #[derive(Default)]
 pub(super) struct Geo {
@@ -17,10 +19,9 @@ impl Geo {
     pub(super) fn answer(&self, region: &impl Region) -> IndexAnswer {
         let mut sure = Gather::new(self.sorted.slots_end());
         let mut maybe = Gather::new(self.sorted.slots_end());
-        for (keys, inside) in cells::ranges(|square| region.touch(square)) {
-            let start = self.sorted.seek(|key| key < *keys.start());
-            let end = self.sorted.seek(|key| key <= *keys.end());
-            for (keys, slots) in self.sorted.slices(start..end) {
+        let count = |keys: &_| self.sorted.count_at_most(self.within(keys));
+        for (keys, inside) in cells::ranges(|square| region.touch(square), count) {
+            for (keys, slots) in self.sorted.slices(self.within(&keys)) {
                 if inside {
                     sure.extend(slots);
                     continue;
@@ -35,5 +36,10 @@ impl Geo {
             }
         }
         IndexAnswer::sure(sure.finish()).or_maybe(&maybe.finish())
+    }
+
+    fn within(&self, keys: &RangeInclusive<u64>) -> Range<Place> {
+        let start = self.sorted.seek(|key| key < *keys.start());
+        start..self.sorted.seek(|key| key <= *keys.end())
     }
 }

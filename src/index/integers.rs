@@ -15,7 +15,7 @@ pub(super) struct Integers {
     /// Numbers that are an i64.
     pub(super) whole: Sorted,
     /// All other numbers, as floats: a range holds them too.
-    further: Sorted,
+    pub(super) further: Sorted,
     /// Slots with more than one whole number.
     pub(super) several: RoaringBitmap,
 }
@@ -54,4 +54,13 @@ impl Integers {
         list.iter().for_each(|value| found |= self.one(*value));
         found
     }
+}
+
+/// The whole number that a float's key is of, if it is an i64: 5.0 is ordered as 5, as in
+/// Qdrant's integer index.
+pub(super) fn whole_of(key: u64) -> Option<i64> {
+    let value = key::to_f64(key);
+    // The upper bound is 2^63, one more than the largest i64.
+    let in_range = (i64::MIN as f64..-(i64::MIN as f64)).contains(&value);
+    (in_range && value.fract() == 0.0).then_some(value as i64)
 }

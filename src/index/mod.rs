@@ -110,7 +110,8 @@ impl FieldIndex {
     }
 
     /// Values with their slots, in the order of the values, from `from` on (included). A slot
-    /// comes once for each different value. Slots of one value are in no promised order.
+    /// comes once for each different value, also where an integer index reads 5.0 as 5. Slots of
+    /// one value are in no promised order.
     /// Costs what is taken from it. `None` unless of integers, floats or dates.
     pub fn ordered(
         &self,

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::integers::whole_of;
 use super::key;
 use super::kind::Kind;
 use super::sorted::Sorted;
@@ -78,33 +79,66 @@ pub(super) fn walk(
 ) -> Option<Walk<'_>> {
     let whole = move |key| from.map(|from| from.against_whole(key::to_i64(key)));
     let float = move |key| from.map(|from| from.against_float(key::to_f64(key)));
-    let integer = |key| OrderValue::Integer(key::to_i64(key));
-    let datetime = |key| OrderValue::Datetime(key::to_i64(key));
     match kind {
-        Kind::Integer(integers) => Some(steps(&integers.whole, direction, whole, integer)),
-        Kind::Datetime(sorted) => Some(steps(sorted, direction, whole, datetime)),
+        Kind::Integer(integers) => {
+            let own = steps(&integers.whole, direction, whole);
+            let own = own.map(|(key, slot)| (key::to_i64(key), slot));
+            let further = steps(&integers.further, direction, float);
+            let further = further.filter_map(|(key, slot)| Some((whole_of(key)?, slot)));
+            let merged = merge(own, further, direction);
+            Some(Box::new(merged.map(|(value, slot)| (OrderValue::Integer(value), slot))))
+        }
+        Kind::Datetime(sorted) => {
+            let value = |key| OrderValue::Datetime(key::to_i64(key));
+            Some(Box::new(
+                steps(sorted, direction, whole).map(move |(key, slot)| (value(key), slot)),
+            ))
+        }
         Kind::Float(sorted) => {
-            Some(steps(sorted, direction, float, |key| OrderValue::Float(key::to_f64(key))))
+            let value = |key| OrderValue::Float(key::to_f64(key));
+            Some(Box::new(
+                steps(sorted, direction, float).map(move |(key, slot)| (value(key), slot)),
+            ))
         }
         Kind::Bool(_) | Kind::Keyword(_) | Kind::Uuid(_) | Kind::Geo(_) | Kind::Text(_) => None,
     }
 }
 
 /// `against` says how a key compares with where to start, if that is given.
-fn steps<'a>(
-    sorted: &'a Sorted,
+fn steps(
+    sorted: &Sorted,
     direction: Direction,
     against: impl Fn(u64) -> Option<Ordering>,
-    value: impl Fn(u64) -> OrderValue + 'a,
-) -> Walk<'a> {
+) -> Box<dyn Iterator<Item = (u64, u32)> + '_> {
     match direction {
         Direction::Ascending => {
             let start = sorted.seek(|key| against(key).is_some_and(Ordering::is_lt));
-            Box::new(sorted.ascending(start).map(move |(key, slot)| (value(key), slot)))
+            Box::new(sorted.ascending(start))
         }
         Direction::Descending => {
             let end = sorted.seek(|key| against(key).is_none_or(Ordering::is_le));
-            Box::new(sorted.descending(end).map(move |(key, slot)| (value(key), slot)))
+            Box::new(sorted.descending(end))
         }
     }
+}
+
+/// Two orders as one; what is in both comes once.
+fn merge(
+    a: impl Iterator<Item = (i64, u32)>,
+    b: impl Iterator<Item = (i64, u32)>,
+    direction: Direction,
+) -> impl Iterator<Item = (i64, u32)> {
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    std::iter::from_fn(move || {
+        let order = match (a.peek(), b.peek()) {
+            (Some(a), Some(b)) if direction == Direction::Ascending => a.cmp(b),
+            (Some(a), Some(b)) => b.cmp(a),
+            (_, None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        if order.is_eq() {
+            b.next();
+        }
+        if order.is_gt() { b.next() } else { a.next() }
+    })
 }

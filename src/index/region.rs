@@ -95,9 +95,10 @@ impl Region for Circle {
         let width = square.width();
         let middle =
             GeoPoint { lon: square.west() + width / 2.0, lat: square.south() + width / 4.0 };
-        // From the middle to any place of the square, first along the meridian and then along
-        // the parallel: no parallel's degree is longer than a meridian's.
-        let reach = (width / 2.0 + width / 4.0) * DEGREE + MARGIN;
+        // From the middle to any place of the square: along the middle's parallel, whose degrees
+        // are shorter away from the equator, then along a meridian.
+        let shorter = middle.lat.to_radians().cos();
+        let reach = (width / 2.0 * shorter + width / 4.0) * DEGREE + MARGIN;
         let distance = self.center.distance(&middle);
         if distance + reach < self.radius {
             Touch::Inside

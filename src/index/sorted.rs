@@ -18,7 +18,6 @@ pub(super) struct Sorted {
     blocks: Vec<Block>,
     /// Each block's last pair, side by side: the search looks at no block but the one it finds.
     lasts: Vec<(u64, u32)>,
-    len: u64,
     /// One past the highest slot ever inserted.
     slots_end: u64,
 }
@@ -30,7 +29,8 @@ struct Block {
     slots: Vec<u32>,
 }
 
-/// A place between two pairs. It means something until the next change.
+/// A place between two pairs, before the one it names: one place has one name. It means something
+/// until the next change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     block: usize,
@@ -58,10 +58,6 @@ impl Block {
 }
 
 impl Sorted {
-    pub(super) fn len(&self) -> u64 {
-        self.len
-    }
-
     /// One past the highest slot ever inserted.
     pub(super) fn slots_end(&self) -> u64 {
         self.slots_end
@@ -99,7 +95,6 @@ impl Sorted {
         }
         self.blocks[block].keys.insert(at, key);
         self.blocks[block].slots.insert(at, slot);
-        self.len += 1;
         self.note_last(block);
     }
 
@@ -114,7 +109,6 @@ impl Sorted {
         }
         found.keys.remove(at);
         found.slots.remove(at);
-        self.len -= 1;
         if found.keys.is_empty() {
             self.blocks.remove(block);
             self.lasts.remove(block);
@@ -154,10 +148,6 @@ impl Sorted {
         self.note_last(lower);
     }
 
-    pub(super) fn start(&self) -> Place {
-        Place { block: 0, at: 0 }
-    }
-
     pub(super) fn end(&self) -> Place {
         Place { block: self.blocks.len(), at: 0 }
     }
@@ -175,6 +165,12 @@ impl Sorted {
 
     pub(super) fn equal(&self, key: u64) -> Range<Place> {
         self.seek(|found| found < key)..self.seek(|found| found <= key)
+    }
+
+    /// No fewer than there are pairs in the range, and 0 only if there is none.
+    pub(super) fn count_at_most(&self, range: Range<Place>) -> u64 {
+        let Range { start, end } = range;
+        ((end.block * BLOCK + end.at) - (start.block * BLOCK + start.at)) as u64
     }
 
     /// The keys and slots between two places, a block at a time.

@@ -11,7 +11,7 @@ use crate::point::{Path, Payload, PointId};
 
 /// `{"points": [{"id", "vector"}, …]}`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `points`")]
 pub struct UpdateVectorsBody {
     points: Vec<PointVectorsBody>,
     update_filter: Option<IgnoredAny>,
@@ -19,7 +19,7 @@ pub struct UpdateVectorsBody {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `id` and `vector`")]
 struct PointVectorsBody {
     id: Option<PointId>,
     vector: VectorsBody,
@@ -27,7 +27,7 @@ struct PointVectorsBody {
 
 /// `{"vector": [names]}` and a selector. Older requests spell the names `vectors`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `vector`, and `points` or `filter`")]
 pub struct DeleteVectorsBody {
     #[serde(alias = "vectors")]
     vector: Vec<String>,
@@ -38,7 +38,7 @@ pub struct DeleteVectorsBody {
 
 /// `{"payload": {…}}` and a selector; `key` says where in the payload.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `payload`, and `points` or `filter`")]
 pub struct SetPayloadBody {
     payload: Payload,
     points: Option<Vec<PointId>>,
@@ -54,7 +54,7 @@ pub struct OverwritePayloadBody(SetPayloadBody);
 
 /// `{"keys": [keys]}` and a selector.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `keys`, and `points` or `filter`")]
 pub struct DeletePayloadBody {
     keys: Vec<Path>,
     points: Option<Vec<PointId>>,

@@ -13,7 +13,7 @@ use crate::point::PointId;
 
 /// `{"points": [ids]}` or `{"filter": {…}}`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `points` or `filter`")]
 struct SelectorBody {
     points: Option<Vec<PointId>>,
     filter: Option<Filter>,

@@ -13,6 +13,7 @@ use crate::point::{Payload, PointId, UNNAMED};
 /// `{"points": […]}` or `{"batch": {"ids", "vectors", "payloads"}}`. What would make an upsert
 /// conditional in today's Qdrant is known, so that it is refused; other fields are passed over.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `points` or `batch`")]
 pub struct UpsertBody {
     points: Option<Vec<PointBody>>,
     batch: Option<BatchBody>,
@@ -23,7 +24,7 @@ pub struct UpsertBody {
 
 /// A misspelt `vector` would store a point without one, so unknown fields are refused.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a point: an object with `id`, `vector` and `payload`")]
 struct PointBody {
     id: Option<PointId>,
     vector: Option<VectorsBody>,
@@ -31,7 +32,7 @@ struct PointBody {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `ids`, `vectors` and `payloads`")]
 struct BatchBody {
     ids: Vec<PointId>,
     vectors: BatchVectorsBody,

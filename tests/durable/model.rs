@@ -4,9 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pointd::catalog::Counters;
-use pointd::operation::{Body, Message, Operation, Original, Reason, to_json};
-use pointd::point::{NamedVector, PointId};
+use pointd::filter::{Filter, Subject};
+use pointd::operation::{
+    Body, Message, Operation, Original, PointVectors, Reason, Selector, to_json,
+};
+use pointd::point::{FieldSchema, NamedVector, Path, PointId};
 use pointd::position::{Fingerprint, Mark, Offset, Position, Seq, Stream, UnixMillis};
+use serde_json::{Map, Value};
 
 use super::plan::{Planned, schema};
 
@@ -42,6 +46,8 @@ pub struct SeenStream {
 pub struct Seen {
     pub applied: Seq,
     pub collections: BTreeMap<String, BTreeMap<PointId, SeenPoint>>,
+    /// Of each collection that has some, by field.
+    pub indexes: BTreeMap<String, BTreeMap<Path, FieldSchema>>,
     pub streams: BTreeMap<Stream, SeenStream>,
     pub letters: Vec<SeenLetter>,
     pub counters: Counters,
@@ -144,7 +150,25 @@ impl Model {
                 Ok(())
             }
             [Operation::DeleteCollection] => {
+                self.seen.indexes.remove(name);
                 collections.remove(name).map(|_| ()).ok_or(Reason::UnknownCollection)
+            }
+            [Operation::CreateIndex { .. } | Operation::DeleteIndex { .. }]
+                if !collections.contains_key(name) =>
+            {
+                Err(Reason::UnknownCollection)
+            }
+            [Operation::CreateIndex { field, schema, .. }] => {
+                let indexes = self.seen.indexes.entry(name.clone()).or_default();
+                indexes.insert(field.clone(), schema.clone());
+                Ok(())
+            }
+            [Operation::DeleteIndex { field }] => {
+                if let Some(indexes) = self.seen.indexes.get_mut(name) {
+                    indexes.remove(field);
+                }
+                self.seen.indexes.retain(|_, indexes| !indexes.is_empty());
+                Ok(())
             }
             operations => {
                 let points = collections.get_mut(name).ok_or(Reason::UnknownCollection)?;
@@ -182,10 +206,91 @@ fn change_points(
                 points.insert(point.id, seen);
             }
         }
-        Operation::DeletePoints(ids) => ids.iter().for_each(|id| {
-            points.remove(id);
-        }),
+        Operation::DeletePoints(Selector::Ids(ids)) => {
+            for id in ids {
+                points.remove(id);
+            }
+        }
+        Operation::DeletePoints(Selector::Filter(filter)) => {
+            points.retain(|id, point| !matches(filter, *id, point));
+        }
+        Operation::UpdateVectors(updates) => {
+            for PointVectors { id, vectors } in updates {
+                let point = points.get_mut(id).ok_or(Reason::UnknownPoint)?;
+                point.vectors.extend(vectors.iter().map(|it| (it.name.clone(), it.values.clone())));
+                point.version = seq;
+            }
+        }
+        Operation::DeleteVectors { points: selector, names } => {
+            each(selector, points, |point| {
+                let before = point.vectors.len();
+                point.vectors.retain(|name, _| !names.contains(name));
+                if point.vectors.len() < before {
+                    point.version = seq;
+                }
+            })?;
+        }
+        Operation::SetPayload { points: selector, payload, key } => {
+            let values = payload.to_map().unwrap();
+            each_payload(seq, selector, points, |payload| match key {
+                Some(key) => key.merge(payload, &values),
+                None => payload.extend(values.clone()),
+            })?;
+        }
+        Operation::OverwritePayload { points: selector, payload } => {
+            each_payload(seq, selector, points, |old| *old = payload.to_map().unwrap())?;
+        }
+        Operation::DeletePayload { points: selector, keys } => {
+            each_payload(seq, selector, points, |payload| {
+                for key in keys {
+                    payload.remove(&key.to_string());
+                }
+            })?;
+        }
+        Operation::ClearPayload(selector) => {
+            each_payload(seq, selector, points, Map::clear)?;
+        }
         other => panic!("not an operation on points: {other:?}"),
     }
     Ok(())
+}
+
+type Points = BTreeMap<PointId, SeenPoint>;
+
+fn matches(filter: &Filter, id: PointId, point: &SeenPoint) -> bool {
+    let payload = serde_json::from_str(&point.payload).unwrap();
+    let has_vector = |name: &str| point.vectors.contains_key(name);
+    filter.matches(&Subject { id, payload: &payload, has_vector: &has_vector, text: &|_| None })
+}
+
+fn each(
+    selector: &Selector,
+    points: &mut Points,
+    mut change: impl FnMut(&mut SeenPoint),
+) -> Result<(), Reason> {
+    let ids: Vec<PointId> = match selector {
+        Selector::Ids(ids) => ids.clone(),
+        Selector::Filter(filter) => {
+            let matching = points.iter().filter(|(id, point)| matches(filter, **id, point));
+            matching.map(|(id, _)| *id).collect()
+        }
+    };
+    for id in ids {
+        change(points.get_mut(&id).ok_or(Reason::UnknownPoint)?);
+    }
+    Ok(())
+}
+
+fn each_payload(
+    seq: Seq,
+    selector: &Selector,
+    points: &mut Points,
+    mut change: impl FnMut(&mut Map<String, Value>),
+) -> Result<(), Reason> {
+    each(selector, points, |point| {
+        let mut payload = serde_json::from_str(&point.payload).unwrap();
+        change(&mut payload);
+        point.payload = Value::Object(payload).to_string();
+        point.version = seq;
+    })
 }

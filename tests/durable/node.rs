@@ -74,6 +74,7 @@ impl Node {
     pub fn improve(&self) -> usize {
         let mut merges = 0;
         for (_, collection) in self.catalog.collections() {
+            collection.fill_index();
             while collection.merge(&AtomicBool::new(false)).unwrap_or(false) {
                 merges += 1;
             }
@@ -100,7 +101,13 @@ pub fn draft(record: &Planned) -> Draft {
 
 /// Everything a reader can see.
 pub fn seen(catalog: &Catalog) -> Seen {
-    let collections = catalog.collections().into_iter();
+    let collections = catalog.collections();
+    let indexes = collections.iter().filter_map(|(name, collection)| {
+        let indexes = collection.indexes().into_iter().map(|index| (index.field, index.schema));
+        let indexes: BTreeMap<_, _> = indexes.collect();
+        (!indexes.is_empty()).then(|| (name.clone(), indexes))
+    });
+    let indexes = indexes.collect();
     let mut streams = BTreeMap::new();
     for progress in catalog.progress() {
         let positions = catalog.positions(progress.stream.source()).into_iter();
@@ -130,7 +137,8 @@ pub fn seen(catalog: &Catalog) -> Seen {
     });
     Seen {
         applied: catalog.applied(),
-        collections: collections.map(|(name, it)| (name, points(&it))).collect(),
+        collections: collections.into_iter().map(|(name, it)| (name, points(&it))).collect(),
+        indexes,
         streams,
         letters: letters.collect(),
         counters: catalog.counters(),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pointd::operation::{
-    Body, Message, Operation, Original, Reason, Refusal, Rejection, UpsertPoint,
+    Body, Message, Operation, Original, PointVectors, Reason, Refusal, Rejection, Selector,
+    UpsertPoint,
 };
-use pointd::point::{Distance, NamedVector, Payload, PointId, Schema, VectorParams};
+use pointd::point::{Distance, FieldType, NamedVector, Payload, PointId, Schema, VectorParams};
 use pointd::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -32,7 +33,15 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(seed: u64, length: usize) -> Plan {
-        let mut chance = Chance(StdRng::seed_from_u64(seed), Vec::new());
+        Plan::of(Chance::new(seed, true), length)
+    }
+
+    /// Of the operations that the first released format knew.
+    pub fn of_version_1(seed: u64, length: usize) -> Plan {
+        Plan::of(Chance::new(seed, false), length)
+    }
+
+    fn of(mut chance: Chance, length: usize) -> Plan {
         let records: Vec<Planned> = (1..=length as u64).map(|seq| chance.record(seq)).collect();
         let states = model::states(&records);
         Plan { records, states }
@@ -64,11 +73,20 @@ fn queue() -> Arc<Stream> {
     Arc::new(Stream::Queue { source, cluster, queue })
 }
 
-struct Chance(StdRng, Vec<(Arc<Stream>, u64)>);
+struct Chance {
+    random: StdRng,
+    partitions: Vec<(Arc<Stream>, u64)>,
+    /// Whether operations that came after the first format are among them.
+    newer: bool,
+}
 
 impl Chance {
+    fn new(seed: u64, newer: bool) -> Chance {
+        Chance { random: StdRng::seed_from_u64(seed), partitions: Vec::new(), newer }
+    }
+
     fn below(&mut self, bound: u64) -> u64 {
-        self.0.random_range(0..bound)
+        self.random.random_range(0..bound)
     }
 
     fn record(&mut self, seq: u64) -> Planned {
@@ -93,11 +111,11 @@ impl Chance {
 
     /// The next position of some partition; `message` is 0 where only the position moves.
     fn next(&mut self, message: u64) -> Position {
-        if self.1.is_empty() {
-            self.1 = (0..3).map(|at| (partition("c1", Some(1), at), 10)).collect();
+        if self.partitions.is_empty() {
+            self.partitions = (0..3).map(|at| (partition("c1", Some(1), at), 10)).collect();
         }
         let (at, step) = (self.below(3) as usize, self.below(3) + message);
-        let (stream, next) = &mut self.1[at];
+        let (stream, next) = &mut self.partitions[at];
         *next += step;
         Position { stream: stream.clone(), mark: Mark::Next(Offset(*next)) }
     }
@@ -125,7 +143,7 @@ impl Chance {
         };
         let stream = partition(cluster, Some(self.below(2).into()), at);
         let next = self.below(30);
-        self.1[at as usize] = (stream.clone(), next);
+        self.partitions[at as usize] = (stream.clone(), next);
         let position = Position { stream, mark: Mark::Next(Offset(next)) };
         (Some(position), Body::Start { forget_others })
     }
@@ -141,6 +159,9 @@ impl Chance {
     }
 
     fn collection_change(&mut self) -> Body {
+        if self.newer && self.below(2) == 0 {
+            return self.index();
+        }
         match self.below(5) {
             0 => message("b", vec![Operation::DeleteCollection]),
             1 => create("b", true),
@@ -152,7 +173,10 @@ impl Chance {
 
     fn refused(&mut self, waits: bool) -> Body {
         let mut body = match self.below(3) {
-            0 => message("nowhere", vec![Operation::DeletePoints(vec![PointId::Number(1)])]),
+            0 => message(
+                "nowhere",
+                vec![Operation::DeletePoints(Selector::Ids(vec![PointId::Number(1)]))],
+            ),
             1 => message("a", vec![self.upsert(0, vec![vector("text", &[1.0])])]),
             _ => create("a", false),
         };
@@ -170,7 +194,11 @@ impl Chance {
 
     fn operation(&mut self, seq: u64) -> Operation {
         if self.below(4) == 0 {
-            return Operation::DeletePoints((0..=self.below(2)).map(|_| self.id()).collect());
+            let ids = (0..=self.below(2)).map(|_| self.id()).collect();
+            return Operation::DeletePoints(Selector::Ids(ids));
+        }
+        if self.newer && self.below(2) == 0 {
+            return self.newer_operation(seq);
         }
         let text = vector("text", &[seq as f32, self.below(9) as f32, 0.1]);
         let image = vector("image", &[self.below(9) as f32 / 3.0, -1.0]);
@@ -181,6 +209,48 @@ impl Chance {
             _ => vec![image, text],
         };
         self.upsert(seq, vectors)
+    }
+
+    fn newer_operation(&mut self, seq: u64) -> Operation {
+        let points = self.selector(seq);
+        let members = json!({ "seq": seq, "noted": self.below(5) });
+        let payload = Payload::from_map(members.as_object().unwrap());
+        match self.below(12) {
+            0 => Operation::DeletePoints(points),
+            1 => Operation::OverwritePayload { points, payload },
+            2 => Operation::DeletePayload { points, keys: vec!["city".parse().unwrap()] },
+            3 => Operation::ClearPayload(points),
+            4 | 5 => Operation::DeleteVectors { points, names: vec!["text".to_owned()] },
+            6 | 7 => Operation::UpdateVectors(vec![PointVectors {
+                id: self.id(),
+                vectors: vec![vector("image", &[seq as f32, 0.5])],
+            }]),
+            8 | 9 => {
+                let key = Some("notes".parse().unwrap());
+                Operation::SetPayload { points, payload, key }
+            }
+            _ => Operation::SetPayload { points, payload, key: None },
+        }
+    }
+
+    /// By ids, of which some may not exist, or those that were changed at a seq from some on.
+    fn selector(&mut self, seq: u64) -> Selector {
+        if self.below(3) == 0 {
+            return Selector::Ids(vec![self.id()]);
+        }
+        let from = seq.saturating_sub(self.below(8));
+        let filter = json!({"must": [{"key": "seq", "range": {"gte": from}}]});
+        Selector::Filter(serde_json::from_value(filter).unwrap())
+    }
+
+    fn index(&mut self) -> Body {
+        let field = ["seq", "city", "notes.noted"][self.below(3) as usize].parse().unwrap();
+        let schema = match self.below(3) {
+            0 => return message("a", vec![Operation::DeleteIndex { field }]),
+            1 => FieldType::Integer.into(),
+            _ => FieldType::Keyword.into(),
+        };
+        message("a", vec![Operation::CreateIndex { field, schema, from_config: false }])
     }
 
     fn upsert(&mut self, seq: u64, vectors: Vec<NamedVector>) -> Operation {

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Context;
 use super::super::answer::Answer;
-use super::super::body::{Body, Json, Name, Params};
+use super::super::body::{Body, Json, Name};
 use super::super::error::ApiError;
+use super::super::reading::Reading;
 use super::refuse_shard_key;
 use crate::filter::Filter;
 
@@ -28,12 +29,12 @@ struct Count {
 pub(in super::super) async fn count(
     State(shared): Context,
     Name(name): Name,
-    params: Params,
+    reading: Reading,
     Json { body, .. }: Json<CountBody>,
 ) -> Result<Answer, ApiError> {
     refuse_shard_key(&body.shard_key)?;
     let collection = shared.collection(&name)?;
     let filter = body.filter.unwrap_or_default();
     let work = move || Answer::short(&Count { count: collection.count(&filter) });
-    shared.read(shared.deadline(params.timeout_seconds()), work).await
+    shared.read(reading, work).await
 }

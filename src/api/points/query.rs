@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::answer::{Answer, AnswerList};
-use super::super::body::{Body, Json, Name, Params};
+use super::super::body::{Body, Json, Name};
 use super::super::error::ApiError;
+use super::super::reading::Reading;
 use super::super::{Context, Shared};
 use super::input::QueryInput;
 use super::params::SearchParams;
@@ -109,7 +110,7 @@ impl Plan {
 pub(in super::super) async fn query(
     State(shared): Context,
     Name(name): Name,
-    params: Params,
+    reading: Reading,
     Json { body, .. }: Json<QueryBody>,
 ) -> Result<Answer, ApiError> {
     let collection = shared.collection(&name)?;
@@ -119,29 +120,28 @@ pub(in super::super) async fn query(
         let points = plan.run(&collection)?;
         Answer::of(&Points { points: scored(&points) }, bytes_max)
     };
-    shared.read(shared.deadline(params.timeout_seconds()), work).await
+    shared.read(reading, work).await
 }
 
 pub(in super::super) async fn query_batch(
     State(shared): Context,
     Name(name): Name,
-    params: Params,
+    reading: Reading,
     Json { body, .. }: Json<BatchBody>,
 ) -> Result<Answer, ApiError> {
     check_batch(body.searches.len(), shared.settings.batch_max)?;
     let collection = shared.collection(&name)?;
     let plans = body.searches.into_iter().map(|query| query.into_plan(&shared));
     let plans = plans.collect::<Result<Vec<_>, _>>()?;
-    let deadline = shared.deadline(params.timeout_seconds());
     let bytes_max = shared.settings.answer_bytes_max;
     let work = move || {
         let mut answers = AnswerList::new(bytes_max);
         for plan in &plans {
-            check_time(deadline)?;
+            check_time(reading.deadline)?;
             let points = plan.run(&collection)?;
             answers.push(&Points { points: scored(&points) })?;
         }
         Ok(answers.end())
     };
-    shared.read(deadline, work).await
+    shared.read(reading, work).await
 }

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::super::answer::Answer;
-use super::super::body::{Body, Json, Name, Params, path};
+use super::super::body::{Body, Json, Name, path};
 use super::super::error::{ApiError, Place};
+use super::super::reading::Reading;
 use super::super::{Context, Shared};
 use super::refuse_shard_key;
 use super::select::{Unsaid, WithPayload, WithVector, select};
@@ -31,7 +32,7 @@ impl Body for RetrieveBody {}
 pub(in super::super) async fn retrieve(
     State(shared): Context,
     Name(name): Name,
-    params: Params,
+    reading: Reading,
     Json { body, .. }: Json<RetrieveBody>,
 ) -> Result<Answer, ApiError> {
     refuse_shard_key(&body.shard_key)?;
@@ -47,7 +48,7 @@ pub(in super::super) async fn retrieve(
         let points = collection.retrieve(&body.ids, &select)?;
         Answer::of(&records(&points), bytes_max)
     };
-    shared.read(shared.deadline(params.timeout_seconds()), work).await
+    shared.read(reading, work).await
 }
 
 /// The id in a path: a number, or a UUID in any of its forms.
@@ -75,7 +76,7 @@ pub(in super::super) async fn retrieve_one(
     State(shared): Context,
     Name(name): Name,
     IdInPath(id): IdInPath,
-    params: Params,
+    reading: Reading,
 ) -> Result<Answer, ApiError> {
     let collection = shared.collection(&name)?;
     let bytes_max = shared.settings.answer_bytes_max;
@@ -86,5 +87,5 @@ pub(in super::super) async fn retrieve_one(
             None => Err(ApiError::UnknownPoint(id)),
         }
     };
-    shared.read(shared.deadline(params.timeout_seconds()), work).await
+    shared.read(reading, work).await
 }

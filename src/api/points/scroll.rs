@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Context;
 use super::super::answer::Answer;
-use super::super::body::{Body, Json, Name, Params};
+use super::super::body::{Body, Json, Name};
 use super::super::error::ApiError;
+use super::super::reading::Reading;
 use super::order::OrderBy;
 use super::select::{Unsaid, WithPayload, WithVector, select};
 use super::view::{ordered_records, records};
@@ -61,7 +62,7 @@ impl ScrollBody {
 pub(in super::super) async fn scroll(
     State(shared): Context,
     Name(name): Name,
-    params: Params,
+    reading: Reading,
     Json { body, .. }: Json<ScrollBody>,
 ) -> Result<Answer, ApiError> {
     refuse_shard_key(&body.shard_key)?;
@@ -78,8 +79,11 @@ pub(in super::super) async fn scroll(
         }
         Plan::ByField(ordered) => {
             let points = collection.ordered(&ordered)?;
-            Answer::of(&Page { points: ordered_records(&points), next_page_offset: None }, bytes_max)
+            Answer::of(
+                &Page { points: ordered_records(&points), next_page_offset: None },
+                bytes_max,
+            )
         }
     };
-    shared.read(shared.deadline(params.timeout_seconds()), work).await
+    shared.read(reading, work).await
 }

@@ -6,8 +6,9 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::super::answer::{Answer, AnswerList};
-use super::super::body::{Body, Json, Name, Params};
+use super::super::body::{Body, Json, Name};
 use super::super::error::ApiError;
+use super::super::reading::Reading;
 use super::super::{Context, Shared};
 use super::params::SearchParams;
 use super::select::{Unsaid, WithPayload, WithVector, select};
@@ -92,35 +93,34 @@ impl SearchBody {
 pub(in super::super) async fn search(
     State(shared): Context,
     Name(name): Name,
-    params: Params,
+    reading: Reading,
     Json { body, .. }: Json<SearchBody>,
 ) -> Result<Answer, ApiError> {
     let collection = shared.collection(&name)?;
     let search = body.into_search(&shared)?;
     let bytes_max = shared.settings.answer_bytes_max;
     let work = move || Answer::of(&scored(&collection.search(&search)?), bytes_max);
-    shared.read(shared.deadline(params.timeout_seconds()), work).await
+    shared.read(reading, work).await
 }
 
 pub(in super::super) async fn search_batch(
     State(shared): Context,
     Name(name): Name,
-    params: Params,
+    reading: Reading,
     Json { body, .. }: Json<BatchBody>,
 ) -> Result<Answer, ApiError> {
     check_batch(body.searches.len(), shared.settings.batch_max)?;
     let collection = shared.collection(&name)?;
     let searches = body.searches.into_iter().map(|search| search.into_search(&shared));
     let searches = searches.collect::<Result<Vec<_>, _>>()?;
-    let deadline = shared.deadline(params.timeout_seconds());
     let bytes_max = shared.settings.answer_bytes_max;
     let work = move || {
         let mut answers = AnswerList::new(bytes_max);
         for search in &searches {
-            check_time(deadline)?;
+            check_time(reading.deadline)?;
             answers.push(&scored(&collection.search(search)?))?;
         }
         Ok(answers.end())
     };
-    shared.read(deadline, work).await
+    shared.read(reading, work).await
 }

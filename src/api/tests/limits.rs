@@ -207,12 +207,13 @@ async fn a_read_that_finds_no_free_cpu_in_time_is_given_up() {
         super::super::Answer::short(&1)
     };
     // The first holds the one permit even though nobody waits for it any more.
-    assert!(shared.read(shared.deadline(None), work).await.is_err());
+    let reading = || super::super::Reading { deadline: shared.deadline(None) };
+    assert!(shared.read(reading(), work).await.is_err());
     assert_eq!(shared.searches.available_permits(), 0);
-    let second = shared.read(shared.deadline(None), || super::super::Answer::short(&2)).await;
+    let second = shared.read(reading(), || super::super::Answer::short(&2)).await;
     assert_eq!(second.unwrap_err().to_string(), "Timeout: the read took longer than 0.05 s");
     release.send(()).unwrap();
-    let third = shared.read(shared.deadline(None), || super::super::Answer::short(&3)).await;
+    let third = shared.read(reading(), || super::super::Answer::short(&3)).await;
     assert!(third.is_ok());
 }
 

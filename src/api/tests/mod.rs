@@ -1,24 +1,26 @@
 //! The real router over a real catalog. Only the log is left out: a write is applied as soon
 //! as it is written.
 
+mod changes;
 mod limits;
+mod reading;
 mod refusals;
 mod shapes;
 mod shutdown;
 mod views;
 mod writes;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tower::ServiceExt;
 
 use super::{ApiSettings, Doors, Readiness, Sources, WriteError, Writes, Written, router};
-use crate::catalog::{Applied, Catalog, CatalogOptions};
+use crate::catalog::{Applied, Catalog, CatalogOptions, Outcome};
 use crate::collection::CollectionOptions;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
@@ -26,24 +28,35 @@ use crate::operation::{Body as RecordBody, Message};
 use crate::position::{Offset, Position, Seq, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
 use crate::source::status::SourceReport;
+use crate::wal::LogId;
 
 /// Writes that are durable and applied at once.
 pub struct Direct {
     catalog: Arc<Catalog>,
-    last: Mutex<Seq>,
+    raised: watch::Sender<Seq>,
 }
 
 impl Direct {
-    /// What the applier does with a record.
+    /// What the applier does with a frame of one record.
     fn apply(&self, position: Option<Position>, body: RecordBody) -> Written {
-        let mut last = self.last.lock().unwrap();
-        *last = last.next();
         let waits = matches!(&body, RecordBody::Message(message) if message.waits);
-        let record = Applied { seq: *last, time: UnixMillis(1_700_000_000_000), position, body };
-        let outcome = self.catalog.apply(record);
+        let (seq, outcome) = self.apply_quietly(position, body);
+        self.raise();
         let (teller, told) = oneshot::channel();
         teller.send(outcome).unwrap();
-        Written { seq: *last, outcome: waits.then_some(told) }
+        Written { seq, outcome: waits.then_some(told) }
+    }
+
+    /// In the middle of a frame: readers see it, and nobody is woken yet.
+    fn apply_quietly(&self, position: Option<Position>, body: RecordBody) -> (Seq, Outcome) {
+        let seq = self.catalog.applied().next();
+        let record = Applied { seq, time: UnixMillis(1_700_000_000_000), position, body };
+        (seq, self.catalog.apply(record))
+    }
+
+    /// The frame's end.
+    fn raise(&self) {
+        self.raised.send_replace(self.catalog.applied());
     }
 }
 
@@ -85,8 +98,8 @@ impl Fixture {
         let options = CatalogOptions::default();
         let catalog = Catalog::open(&Disk::new(), directory.path(), options, &metrics).unwrap();
         let catalog = Arc::new(catalog);
-        let direct =
-            Arc::new(Direct { catalog: Arc::clone(&catalog), last: Mutex::new(Seq::default()) });
+        let (raised, applied) = watch::channel(Seq::default());
+        let direct = Arc::new(Direct { catalog: Arc::clone(&catalog), raised });
         let doors = Doors {
             catalog,
             collection: CollectionOptions::default(),
@@ -95,6 +108,8 @@ impl Fixture {
             readiness: Readiness::new(),
             metrics,
             shutdown: Shutdown::new(),
+            applied,
+            log_id: LogId(uuid::Uuid::from_u128(7)),
         };
         let settings =
             ApiSettings { listen: "127.0.0.1:0".parse().unwrap(), ..ApiSettings::default() };

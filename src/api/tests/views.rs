@@ -16,7 +16,7 @@ use crate::operation::{self, Original, Reason, Refusal, Rejection};
 use crate::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
 use crate::source::status::{Kind, State, Status, StreamState};
 
-fn partition(source: &str, partition: i32) -> Arc<Stream> {
+pub fn partition(source: &str, partition: i32) -> Arc<Stream> {
     Arc::new(Stream::Partition {
         source: source.into(),
         cluster: "c".into(),
@@ -26,11 +26,11 @@ fn partition(source: &str, partition: i32) -> Arc<Stream> {
     })
 }
 
-fn queue(source: &str) -> Arc<Stream> {
+pub fn queue(source: &str) -> Arc<Stream> {
     Arc::new(Stream::Queue { source: source.into(), cluster: "c".into(), queue: "jobs".into() })
 }
 
-fn at(stream: &Arc<Stream>, next: u64) -> Option<Position> {
+pub fn at(stream: &Arc<Stream>, next: u64) -> Option<Position> {
     Some(Position { stream: Arc::clone(stream), mark: Mark::Next(Offset(next)) })
 }
 

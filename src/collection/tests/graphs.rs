@@ -109,7 +109,9 @@ fn a_search_through_a_graph_answers_only_points_that_stand_with_their_scores() {
     let moved = moved
         .map(|id| point(number(id), vec![named("", &vector(id + ROWS))], json!({"even": true})));
     let moved = Operation::Upsert(moved.collect());
-    collection.apply(Seq(2000), &[Operation::DeletePoints(Selector::Ids(gone.clone())), moved]).unwrap();
+    collection
+        .apply(Seq(2000), &[Operation::DeletePoints(Selector::Ids(gone.clone())), moved])
+        .unwrap();
     assert!(recall(&collection, &everywhere, None) > 0.95);
     assert!(recall(&collection, &everywhere, Some(1)) < 1.0);
     let some_gone = collection.retrieve(&gone, &Select::default()).unwrap();

@@ -33,7 +33,10 @@ fn message(seq: u64) -> Vec<Operation> {
         let vectors = vec![named("a", &vector), named("b", &vector)];
         point(number(id), vectors, json!({"seq": seq}))
     });
-    vec![Operation::DeletePoints(Selector::Ids(others.collect())), Operation::Upsert(points.collect())]
+    vec![
+        Operation::DeletePoints(Selector::Ids(others.collect())),
+        Operation::Upsert(points.collect()),
+    ]
 }
 
 /// All points are of one message, and all of its points are there.

@@ -54,11 +54,14 @@ pub fn lines(path: &Path, key_field: Option<String>) -> Result<Messages, Produce
 /// A line that is no message is published as it is, without a key.
 fn first_id(line: &[u8]) -> Option<String> {
     let message: Value = serde_json::from_slice(line).ok()?;
-    let operation = message.pointer("/operations/0").unwrap_or(&message);
-    let places = ["/upsert/points/0/id", "/upsert/batch/ids/0", "/delete/points/0"];
-    match places.iter().find_map(|place| operation.pointer(place))? {
-        Value::String(text) => Some(text.clone()),
-        id => Some(id.to_string()),
+    let first = message.pointer("/operations/0").unwrap_or(&message).as_object()?;
+    // A point, or an id, is first in `points` of every operation; only an upsert has columns.
+    let places = ["/points/0/id", "/points/0", "/batch/ids/0"];
+    let id = |body: &Value| places.iter().find_map(|place| body.pointer(place).cloned());
+    match first.values().find_map(id)? {
+        Value::String(text) => Some(text),
+        id @ Value::Number(_) => Some(id.to_string()),
+        _ => None,
     }
 }
 
@@ -144,6 +147,23 @@ mod tests {
         assert_eq!(messages[1].as_ref().unwrap().key.as_deref(), Some("a"));
         assert!(matches!(messages[2], Err(ProduceError::NoKey { line: 3, .. })));
         assert!(matches!(messages[3], Err(ProduceError::NotJson { line: 4, .. })));
+    }
+
+    #[test]
+    fn a_message_is_keyed_by_its_first_point() {
+        for (line, key) in [
+            (r#"{"upsert": {"points": [{"id": 7}, {"id": 8}]}}"#, Some("7")),
+            (r#"{"upsert": {"batch": {"ids": ["a"], "vectors": [[1]]}}}"#, Some("a")),
+            (r#"{"collection": "c", "delete": {"points": [7]}}"#, Some("7")),
+            (r#"{"update_vectors": {"points": [{"id": 7, "vector": [1]}]}}"#, Some("7")),
+            (r#"{"set_payload": {"payload": {}, "points": ["a"]}}"#, Some("a")),
+            (r#"{"operations": [{"clear_payload": {"points": [7]}}]}"#, Some("7")),
+            (r#"{"delete": {"filter": {}}}"#, None),
+            (r#"{"upsert": {"points": [{"vector": [1]}]}}"#, None),
+        ] {
+            let message = from_file(line, None).remove(0).unwrap();
+            assert_eq!(message.key.as_deref(), key, "{line}");
+        }
     }
 
     #[test]

@@ -82,7 +82,13 @@ fn a_polygon_holds_what_is_inside_and_in_no_hole() {
     let notched = json!({"geo_polygon": {"interiors": null, "exterior": ring(&[
         (0.0, 0.0), (0.0, 10.0), (4.0, 10.0), (5.0, 2.0), (6.0, 10.0), (10.0, 10.0), (10.0, 0.0),
         (0.0, 0.0)])}});
+    let peak = json!({"geo_polygon": {"exterior": ring(&[
+        (0.0, 0.0), (5.0, 5.0), (10.0, 0.0), (5.0, -5.0), (0.0, 0.0)])}});
     for (area, lon, lat, expected) in [
+        (&peak, -1.0, 5.0, false),
+        (&peak, -1.0, -5.0, false),
+        (&peak, -1.0, 0.0, false),
+        (&peak, 1.0, 0.0, true),
         (&holed, 1.0, 1.0, true),
         (&holed, 5.0, 5.0, true),
         (&holed, 3.0, 3.0, false),

@@ -110,6 +110,7 @@ fn places_that_are_none_are_named() {
             "at least 4 points, the last being the first: here are 3",
         ),
         (exterior(json!([a, b, c, b])), "exterior", "a ring is closed"),
+        (exterior(json!([a, b, c, {"lon": 0, "lat": 1}])), "exterior", "a ring is closed"),
         (exterior(json!([])), "exterior", "here are 0"),
         (exterior(json!([a, b, {"lon": 181, "lat": 1}, a])), "exterior.points[2]", "`lon` 181"),
     ] {

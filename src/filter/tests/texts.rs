@@ -5,30 +5,32 @@ fn by(kind: &str, text: &str) -> Value {
 }
 
 #[test]
-fn without_an_index_text_is_looked_for_as_it_is() {
+fn without_an_index_words_are_compared_in_any_case() {
     for (kind, text, value, expected) in [
-        ("text", "good", json!("goodness"), true),
-        ("text", "Good", json!("goodness"), false),
-        ("text", "good cheap", json!("cheap and good"), false),
-        ("text", "", json!("anything"), true),
+        ("text", "good", json!("goodness"), false),
+        ("text", "GOOD", json!("Good, and cheap!"), true),
+        ("text", "good cheap", json!("Good, and cheap!"), true),
+        ("text", "good fast", json!("Good, and cheap!"), false),
+        // All of them in one string.
+        ("text", "good cheap", json!(["good", "cheap"]), false),
+        ("text", "", json!("anything"), false),
         ("text", "5", json!(5), false),
-        ("text", "a", json!(["b", "ab"]), true),
-        ("phrase", "od ne", json!("good news"), true),
-        ("phrase", "news good", json!("good news"), false),
-        ("text_any", "cheap good", json!("goodness"), true),
-        ("text_any", "cheap fast", json!("goodness"), false),
+        ("text", "a", json!(["b", "a b"]), true),
+        ("phrase", "and CHEAP", json!("Good, and cheap!"), true),
+        ("phrase", "cheap and", json!("Good, and cheap!"), false),
+        ("text_any", "fast good", json!("Good, and cheap!"), true),
+        ("text_any", "fast", json!("Good, and cheap!"), false),
         ("text_any", " ", json!("anything"), false),
     ] {
         assert_eq!(holds_for(&by(kind, text), &value), expected, "{kind} {text} of {value}");
     }
 }
 
-/// With an index on `a` and on `list[].a`.
-fn holds_with(options: &TextOptions, condition: &Value, payload: &Value) -> bool {
+/// With an index on `key` alone.
+fn holds_with(key: &str, options: &TextOptions, condition: &Value, payload: &Value) -> bool {
     let filter = filter(json!({"must": condition}));
     let payload = payload.as_object().unwrap();
-    let text =
-        |key: &Path| ["a", "list[].a"].contains(&key.to_string().as_str()).then_some(options);
+    let text = |asked: &Path| (asked.to_string() == key).then_some(options);
     let has_vector = &|_: &str| false;
     filter.matches(&Subject { id: PointId::Number(7), payload, has_vector, text: &text })
 }
@@ -55,15 +57,15 @@ fn with_an_index_tokens_are_compared() {
     ] {
         let mut condition = by(kind, text);
         condition["key"] = json!("a");
-        let holds = holds_with(&phrases, &condition, &json!({"a": value}));
+        let holds = holds_with("a", &phrases, &condition, &json!({"a": value}));
         assert_eq!(holds, expected, "{kind} {text} of {value}");
     }
     let phrase = json!({"key": "a", "match": {"phrase": "good"}});
-    assert!(holds_with(&phrases, &phrase, &json!({"a": "good"})));
-    assert!(!holds_with(&TextOptions::default(), &phrase, &json!({"a": "good"})));
+    assert!(holds_with("a", &phrases, &phrase, &json!({"a": "good"})));
+    assert!(!holds_with("a", &TextOptions::default(), &phrase, &json!({"a": "good"})));
     // Other conditions on the key are what they are.
     let value = json!({"key": "a", "match": {"value": "Good"}});
-    assert!(holds_with(&phrases, &value, &json!({"a": "Good"})));
+    assert!(holds_with("a", &phrases, &value, &json!({"a": "Good"})));
 }
 
 #[test]
@@ -74,8 +76,12 @@ fn inside_nested_the_index_is_that_of_the_whole_key() {
     };
     let payload = json!({"list": [{"a": "goodness"}, {"a": "cheap"}]});
     let options = TextOptions::default();
-    assert!(!holds_with(&options, &condition("good"), &payload));
-    assert!(holds_with(&options, &condition("CHEAP"), &payload));
+    assert!(!holds_with("list[].a", &options, &condition("good"), &payload));
+    assert!(holds_with("list[].a", &options, &condition("CHEAP"), &payload));
+    // An index on the key `a` of the payload has no say.
+    let by_case = TextOptions { lowercase: false, ..TextOptions::default() };
+    assert!(holds_with("a", &by_case, &condition("CHEAP"), &payload));
+    assert!(!holds_with("list[].a", &by_case, &condition("CHEAP"), &payload));
 }
 
 #[test]
@@ -91,6 +97,12 @@ fn text_is_cut_into_tokens() {
             "Hél a",
             vec!["h", "hé", "hél", "a"],
             Some(vec!["hél", "a"]),
+        ),
+        (
+            json!({"tokenizer": "prefix", "min_token_len": 0}),
+            "ab",
+            vec!["a", "ab"],
+            Some(vec!["ab"]),
         ),
         (
             json!({"tokenizer": "prefix", "min_token_len": 2, "max_token_len": 3}),

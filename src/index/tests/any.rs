@@ -96,7 +96,18 @@ fn leaf() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// Values of one kind, so that some of them are in a list and others not.
+fn list() -> impl Strategy<Value = Value> {
+    let words = proptest::collection::vec(select(&WORDS[..]).prop_map(Value::from), 1..6);
+    let uuids = proptest::collection::vec(select(&WORDS[7..11]).prop_map(Value::from), 1..6);
+    prop_oneof![words, uuids, proptest::collection::vec(number(), 1..6)].prop_map(Value::from)
+}
+
 fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![4 => any_value(), 1 => list()]
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
     leaf().prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
             3 => proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
@@ -145,12 +156,12 @@ pub(super) fn schema() -> impl Strategy<Value = FieldSchema> {
 
 fn strings() -> impl Strategy<Value = AnyVariants> {
     let text = prop_oneof![4 => select(&WORDS[..]), 1 => select(&DATES[..])];
-    proptest::collection::btree_set(text.prop_map(str::to_owned), 0..5)
+    proptest::collection::btree_set(text.prop_map(str::to_owned), 0..7)
         .prop_map(AnyVariants::Strings)
 }
 
 fn integers() -> impl Strategy<Value = AnyVariants> {
-    proptest::collection::btree_set(select(&INTEGERS[..]), 0..5).prop_map(AnyVariants::Integers)
+    proptest::collection::btree_set(select(&INTEGERS[..]), 0..7).prop_map(AnyVariants::Integers)
 }
 
 fn range<T: Clone + std::fmt::Debug>(

@@ -13,7 +13,7 @@ fn expected(twin: &Twin) -> Vec<(OrderValue, u32)> {
     for (slot, payload) in &twin.payloads {
         twin.index.field().scalars(payload, &mut |value: &Value| {
             let value = match twin.index.schema().data_type {
-                FieldType::Integer => value.as_i64().map(OrderValue::Integer),
+                FieldType::Integer => whole(value).map(OrderValue::Integer),
                 FieldType::Float => value.as_f64().map(OrderValue::Float),
                 _ => value.as_str().and_then(datetime::parse).map(OrderValue::Datetime),
             };
@@ -23,6 +23,15 @@ fn expected(twin: &Twin) -> Vec<(OrderValue, u32)> {
     pairs.sort_unstable();
     pairs.dedup();
     pairs
+}
+
+/// Also of floats that are an i64, to the last digit.
+fn whole(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| {
+        let float = value.as_f64()?;
+        let digits = format!("{float:.0}");
+        digits.parse().ok().filter(|_| digits.parse() == Ok(float))
+    })
 }
 
 fn start() -> impl Strategy<Value = OrderValue> {

@@ -1,6 +1,7 @@
 //! Messages that are refused: under which reason, and in words that say what would be right.
 
 use super::*;
+use crate::filter::DEPTH_MAX;
 
 /// An operation as written, the reason, and a part of the detail.
 type Case = (&'static str, Reason, &'static str);
@@ -21,7 +22,8 @@ const CASES: &[Case] = &[
     (r#""delete": {"points": [1], "shard_key": "a"}"#, InvalidMessage, "delete: `shard_key` is not supported by pointd: leave it out"),
     (r#""delete": {"filter": {"musst": []}}"#, InvalidMessage, "musst"),
     (r#""delete": {"filter": []}"#, InvalidMessage, "delete.filter"),
-    (r#""delete": [1, 2]"#, InvalidMessage, "delete: invalid"),
+    (r#""delete": 5"#, InvalidMessage, "delete: invalid type: integer `5`, expected an object with `points` or `filter`"),
+    (r#""delete": [[1]]"#, InvalidMessage, "delete: invalid length 1, expected an object with `points` or `filter`"),
     (r#""clear_payload": {}"#, InvalidMessage, "clear_payload: say which points"),
     (r#""clear_payload": {"points": [1], "keys": ["a"]}"#, InvalidMessage, "unknown field `keys`"),
     // Payload.
@@ -106,13 +108,16 @@ fn what_is_unusual_and_right_is_taken() {
 }
 
 /// A filter is kept in the log as it is written again, with a list where one condition stood:
-/// nested as deep as a message may be, it must still read back.
+/// nested as deep as a filter may be, it must still read back.
 #[test]
 fn the_deepest_filter_survives_the_log() {
-    let levels = NESTING_MAX - 4;
-    let (open, close) = (r#"{"must":"#.repeat(levels), "}".repeat(levels));
-    let text = format!(r#"{{"delete": {{"filter": {open}{{"has_id": [1]}}{close}}}}}"#);
-    let message = decode_message(text.as_bytes(), Some("c"), &LIMITS).unwrap();
-    let body = Body::Message(message);
+    let levels = DEPTH_MAX - 1;
+    let nest = |levels| {
+        let (open, close) = (r#"{"must":"#.repeat(levels), "}".repeat(levels));
+        format!(r#"{{"delete": {{"filter": {open}{{"must": {{"has_id": [1]}}}}{close}}}}}"#)
+    };
+    let read = |text: String| decode_message(text.as_bytes(), Some("c"), &LIMITS);
+    let body = Body::Message(read(nest(levels)).unwrap());
     assert_eq!(decode(encode(&body)).unwrap(), body);
+    assert_eq!(read(nest(levels + 1)).unwrap_err().reason, InvalidMessage);
 }

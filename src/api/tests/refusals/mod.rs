@@ -1,5 +1,7 @@
 //! What is refused, with which status, and in which words.
 
+mod changes;
+
 use super::{Fixture, without_time};
 
 const POINTS: &str = "/collections/demo/points";
@@ -39,7 +41,19 @@ async fn places_that_do_not_exist() {
         ("GET", "/demo/points/77", "", 404, "Not found: Point with id 77 does not exists!"),
         ("POST", "/demo/points/query", r#"{"query": 77}"#, 404, "point 77 does not exist"),
         ("GET", "/demo/nowhere", "", 404, "pointd has no GET /collections/demo/nowhere"),
-        ("PUT", "/demo/index", "{}", 404, "pointd has no PUT /collections/demo/index"),
+        ("PUT", "/demo/facet", "{}", 404, "pointd has no PUT /collections/demo/facet"),
+        ("PUT", "/none/points/vectors", r#"{"points": [{"id": 1, "vector": [1]}]}"#, 404, "`none`"),
+        ("POST", "/none/points/batch", r#"{"operations": []}"#, 404, "`none` doesn't exist!"),
+        ("DELETE", "/none/index/a", "", 404, "`none` doesn't exist!"),
+        (
+            "PUT",
+            "/demo/points/vectors",
+            r#"{"points": [{"id": 1, "vector": [1, 1]}, {"id": 77, "vector": [1, 1]}]}"#,
+            404,
+            "Not found: No point with id 77 found",
+        ),
+        ("GET", "/demo/index", "", 405, "does not take GET"),
+        ("GET", "/demo/points/payload", "", 405, "does not take GET"),
         ("PATCH", "/demo", "{}", 405, "/collections/demo does not take PATCH"),
         ("GET", "/demo/points/scroll/", "", 404, "pointd has no GET"),
         ("POST", "/demo/points/1", "{}", 405, "does not take POST"),
@@ -109,9 +123,8 @@ async fn writes_that_cannot_be() {
         ("PUT", "/demo/points", r#"{"points": [], "update_mode": "insert_only"}"#, 400, "`update_mode` other than `upsert`"),
         ("PUT", "/demo/points?wait=yes", r#"{"points": []}"#, 400, "Format error in query parameters"),
         ("PUT", "/demo/points?timeout=soon", r#"{"points": []}"#, 400, "Format error in query parameters"),
-        ("POST", "/demo/points/delete", "{}", 400, "a list of point ids"),
+        ("POST", "/demo/points/delete", "{}", 400, "say which points with either `points` (a list of point ids) or `filter`"),
         ("POST", "/demo/points/delete", r#"{"points": 1}"#, 400, "points: invalid type"),
-        ("POST", "/demo/points/delete", r#"{"filter": {"must": []}}"#, 400, "a delete by `filter` is not supported"),
     ])
     .await;
 }
@@ -137,15 +150,15 @@ async fn reads_that_cannot_be() {
         ("POST", "/demo/points", r#"{"ids": ["x"]}"#, 400, "ids[0]"),
         ("POST", "/demo/points", r#"{"ids": [1], "with_payload": 1}"#, 400, "with_payload is true, false"),
         ("POST", "/demo/points", r#"{"ids": [1], "with_payload": {"incl": []}}"#, 400, "with_payload is true, false"),
-        ("POST", "/demo/points", r#"{"ids": [1], "with_payload": ["a.b"]}"#, 400, "leads into a value"),
+        ("POST", "/demo/points", r#"{"ids": [1], "with_payload": ["a."]}"#, 400, "with_payload: `a.` is not a key"),
         ("POST", "/demo/points", r#"{"ids": [1], "with_vector": "x"}"#, 400, "with_vector is true, false"),
         ("POST", "/demo/points", r#"{"ids": [1], "with_vector": true, "with_vectors": true}"#, 400, "duplicate field"),
         ("POST", "/demo/points", r#"{"ids": [1], "with_vector": ["x"]}"#, 400, "`x`"),
         ("POST", "/demo/points/scroll", r#"{"limit": 0}"#, 422, "[limit: value 0 invalid"),
         ("POST", "/demo/points/scroll", r#"{"limit": 10001}"#, 422, "at most 10000"),
-        ("POST", "/demo/points/scroll", r#"{"order_by": "n"}"#, 400, "`order_by` is not supported"),
-        ("POST", "/demo/points/scroll", r#"{"filter": {"musst": []}}"#, 400, "filter.musst: unknown field `musst`"),
-        ("POST", "/demo/points/scroll", r#"{"filter": {"must": [{"key": "a"}]}}"#, 400, "a condition is"),
+        ("POST", "/demo/points/scroll", r#"{"order_by": "n"}"#, 400, "No range index for `order_by` key: `n`"),
+        ("POST", "/demo/points/scroll", r#"{"filter": {"musst": []}}"#, 400, "filter: a filter has no field `musst`: did you mean `must`?"),
+        ("POST", "/demo/points/scroll", r#"{"filter": {"must": [{"key": "a"}]}}"#, 400, "at `must[0]`: a condition on a key needs one of `match`"),
         ("POST", "/demo/points/count", r#"{"filter": {"must": [{"key": "a", "match": {"value": 1.5}}]}}"#, 400, "Format error"),
         ("POST", "/demo/points/count", r#"{"shard_key": "x"}"#, 400, "`shard_key` is not supported"),
         ("POST", "/demo/points/count", "", 400, "Format error in JSON body: EOF"),
@@ -204,4 +217,26 @@ async fn a_refusal_has_qdrants_shape_and_says_what_is_allowed() {
     let (status, text) = fixture.ask("GET", "/dead-letters?limit=0", "").await;
     assert_eq!(status, 422, "{text}");
     assert_eq!(fixture.ask("GET", "/dead-letters?offset=x", "").await.0, 400);
+}
+
+#[tokio::test]
+#[rustfmt::skip] // A case is a line.
+async fn indexes_that_cannot_be() {
+    check(&[
+        ("PUT", "/demo/index", "{}", 400, "missing field `field_name`"),
+        ("PUT", "/demo/index", r#"{"field_name": "a"}"#, 422, "[field_schema: missing: give a type as \"keyword\", \"integer\""),
+        ("PUT", "/demo/index", r#"{"field_name": "a", "field_schema": null}"#, 422, "[field_schema: missing: give a type"),
+        ("PUT", "/demo/index", r#"{"field_name": "a.", "field_schema": "keyword"}"#, 400, "field_name: `a.` is not a key"),
+        ("PUT", "/demo/index", r#"{"field_name": 1, "field_schema": "keyword"}"#, 400, "field_name: invalid type"),
+        ("PUT", "/demo/index", r#"{"field_name": "a", "field_schema": "keywords"}"#, 400, "field_schema: \"keywords\" is not a type of field: give a type as"),
+        ("PUT", "/demo/index", r#"{"field_name": "a", "field_schema": 1}"#, 400, "field_schema: 1 is not a field's schema: give a type as"),
+        ("PUT", "/demo/index", r#"{"field_name": "a", "field_schema": {"tokenizer": "word"}}"#, 400, "a field's schema without its `type`: give a type as"),
+        ("PUT", "/demo/index", r#"{"field_name": "a", "field_schema": {"type": ["text"]}}"#, 400, "[\"text\"] is not a type of field"),
+        ("PUT", "/demo/index", r#"{"field_name": "a", "field_schema": {"type": "keyword", "tenant": true}}"#, 422, "[field_schema: `tenant` is not a parameter"),
+        ("PUT", "/demo/index", r#"{"field_name": "a", "field_schema": {"type": "text", "stemmer": "english"}}"#, 422, "`stemmer` is not built in: leave it out"),
+        ("PUT", "/none/index", r#"{"field_name": "a", "field_schema": "keyword"}"#, 404, "`none` doesn't exist!"),
+        ("DELETE", "/demo/index/a%5B", "", 400, "path parameters: `a[` is not a key"),
+        ("DELETE", "/demo/index", "", 405, "does not take DELETE"),
+    ])
+    .await;
 }
