@@ -197,9 +197,10 @@ class Chance:
             clauses["must"] = [self.test(schema)]
         return clauses
 
-    def selector(self, schema, keys=("points", "filter")):
-        if self.often(0.6):
-            return {"points": [self.spelled(each) for each in self.ids()]}
+    def selector(self, schema, existing):
+        """By ids, of points that exist, or by a filter."""
+        if existing and self.often(0.6):
+            return {"points": [self.spelled(each) for each in self.few(existing, 1, 4)]}
         return {"filter": self.filter(schema, 1)}
 
 

@@ -44,11 +44,11 @@ def delete(c, schema, existing):
 
 def delete_vectors(c, schema, existing):
     names = [""] if unnamed(schema) else c.few(sorted(schema), 1, len(schema))
-    return {"vector": names, **c.selector(schema)}
+    return {"vector": names, **c.selector(schema, existing)}
 
 
 def set_payload(c, schema, existing):
-    body = {"payload": c.payload(0.25), **c.selector(schema)}
+    body = {"payload": c.payload(0.25), **c.selector(schema, existing)}
     if c.often(0.45):
         body["payload"] = c.one([{"b": 1}, {"n": 2, "b": None}, {}, {"c": ["x"], "a": 1}])
         body["key"] = c.one(KEYS)
@@ -59,18 +59,20 @@ def set_payload(c, schema, existing):
 
 
 def overwrite_payload(c, schema, existing):
-    return {"payload": c.payload(0.4), **c.selector(schema)}
+    return {"payload": c.payload(0.4), **c.selector(schema, existing)}
 
 
 def delete_payload(c, schema, existing):
     keys = [c.one(KEYS + PATHS) for _ in range(c.random.randint(1, 3))]
-    return {"keys": keys, **c.selector(schema)}
+    return {"keys": keys, **c.selector(schema, existing)}
 
 
 def clear_payload(c, schema, existing):
-    return c.selector(schema)
+    return c.selector(schema, existing)
 
 
+# What changes points that it names or that match.
+CHANGES = [delete_vectors, set_payload, overwrite_payload, delete_payload, clear_payload]
 # Each operation and how often: deletions fewer than upserts, so that something is left.
 OPERATIONS = (
     [upsert] * 9 + [delete] * 3 + [update_vectors] * 4 + [delete_vectors] * 3 + [set_payload] * 6
@@ -86,15 +88,25 @@ def operation(c, schema, existing, kinds=tuple(OPERATIONS)):
     return {make.__name__: make(c, schema, existing)}
 
 
-def refused(c, schema, existing, missing=True):
-    """An operation that cannot be applied, and changes nothing."""
+def refused(c, schema, existing, others=True):
+    """An operation that cannot be applied, and changes nothing.
+
+    `others`: whether it names points that exist, too, beside one that does not.
+    """
     absent = [each for each in IDS if each not in existing]
-    if missing and absent and c.often(0.6):
-        points = update_vectors(c, schema, existing)["points"]
-        points.insert(c.random.randint(0, len(points)), {"id": c.one(absent), "vector": []})
-        for point in points:
-            point["vector"] = c.vectors(schema, 1)
-        return {"update_vectors": {"points": points}}
+    if absent and c.often(0.7):
+        named = c.few(absent, 1, 1 if others else 3)
+        if others:
+            named += c.few(existing, 0, 3)
+            c.random.shuffle(named)
+        make = c.one([update_vectors, *CHANGES])
+        body = make(c, schema, named)
+        if make is update_vectors:
+            body["points"] = [{"id": each, "vector": c.vectors(schema, 1)} for each in named]
+        else:
+            body.pop("filter", None)
+            body["points"] = [c.spelled(each) for each in named]
+        return {make.__name__: body}
     points = [c.point(schema) for _ in range(c.random.randint(1, 3))]
     if unnamed(schema):
         points[-1]["vector"] = [1.0] * (schema["size"] + c.one([-1, 1]))
