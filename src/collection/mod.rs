@@ -28,10 +28,11 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod top;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,7 @@ use fields::Fields;
 use gauges::Gauges;
 use ids::Ids;
 use state::{State, Which};
+use wishes::Wishes;
 
 pub use fields::{IndexEntry, IndexInfo};
 pub use flush::{Flushed, Sealed};
@@ -64,6 +66,8 @@ pub struct CollectionOptions {
     pub segment_rows_max: u32,
     /// Segments with a larger share of dead rows are merged. 0 to 1, default 0.3.
     pub dead_share_max: f64,
+    /// Payload indexes that are made because filters often read many payloads. Default 8.
+    pub automatic_indexes_max: usize,
 }
 
 impl Default for CollectionOptions {
@@ -72,6 +76,7 @@ impl Default for CollectionOptions {
             graph_rows_min: 50_000,
             segment_rows_max: 1_000_000,
             dead_share_max: 0.3,
+            automatic_indexes_max: 8,
         }
     }
 }
@@ -250,6 +255,7 @@ pub struct Collection {
     options: CollectionOptions,
     disk: Disk,
     state: RwLock<State>,
+    wishes: Mutex<Wishes>,
     gauges: Gauges,
 }
 
@@ -294,6 +300,7 @@ impl Collection {
             options,
             disk,
             state: RwLock::new(state),
+            wishes: Mutex::default(),
             gauges,
         }
     }

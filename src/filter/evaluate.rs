@@ -52,8 +52,8 @@ impl Condition {
     fn holds(&self, scope: Scope<'_, '_>) -> bool {
         match self {
             Condition::Field(condition) => condition.holds(scope),
-            Condition::IsEmpty(key) => !key.any(scope.object, &mut |value| !is_empty(value)),
-            Condition::IsNull(key) => key.any(scope.object, &mut |value| value.is_null()),
+            Condition::IsEmpty(key) => is_empty_at(scope, key),
+            Condition::IsNull(key) => is_null_at(scope, key),
             Condition::HasId(ids) => scope.below.is_none() && ids.contains(scope.subject.id),
             Condition::HasVector(name) => scope.below.is_none() && (scope.subject.has_vector)(name),
             Condition::Nested { key, filter } => holds_nested(scope, key, filter),
@@ -96,51 +96,46 @@ impl<'a> Scope<'_, 'a> {
     }
 }
 
-/// With a text index: over the tokens of all strings at the key together, but a phrase does
-/// not run from one string into the next. A query without tokens matches nothing.
+/// With a text index: over the tokens of all strings at the key together.
 fn holds_text(scope: Scope<'_, '_>, key: &Path, query: &Match, options: &TextOptions) -> bool {
     let mut texts = Vec::new();
     key.scalars(scope.object, &mut |value| {
         texts.extend(value.as_str().map(|text| options.tokens(text)));
     });
-    let stored = |token: &String| texts.iter().any(|tokens| tokens.contains(token));
-    match query {
-        Match::Text(text) => {
-            let tokens = options.query_tokens(text);
-            !tokens.is_empty() && tokens.iter().all(stored)
-        }
-        Match::TextAny(text) => options.query_tokens(text).iter().any(stored),
-        Match::Phrase(text) => {
-            let tokens = options.tokens(text);
-            options.phrase_matching
-                && !tokens.is_empty()
-                && texts.iter().any(|text| text.windows(tokens.len()).any(|run| run == tokens))
-        }
-        Match::Value(_) | Match::Any(_) | Match::Except(_) => false,
-    }
+    query.holds_text(&texts, options)
+}
+
+/// Whether everything at the key is `null` or `[]`, or nothing is there.
+fn is_empty_at(scope: Scope<'_, '_>, key: &Path) -> bool {
+    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    !key.any(scope.object, &mut |value| !is_empty(value))
+}
+
+/// Whether there is a `null` at the key, or a list with one in it.
+fn is_null_at(scope: Scope<'_, '_>, key: &Path) -> bool {
+    key.any(scope.object, &mut |value| match value {
+        Value::Array(elements) => elements.iter().any(Value::is_null),
+        value => value.is_null(),
+    })
 }
 
 impl Predicate {
     fn holds(&self, scope: Scope<'_, '_>, key: &Path) -> bool {
-        let mut missing = true;
-        let found = key.any(scope.object, &mut |value| {
-            missing = false;
-            self.holds_at(value)
-        });
-        found || (missing && self.holds_for_nothing())
-    }
-
-    /// Over the whole value at a key.
-    fn holds_at(&self, value: &Value) -> bool {
-        match (self, value) {
-            (Predicate::ValuesCount(range), value) => range.contains(count(value)),
-            (Predicate::IsEmpty(expected), value) => is_empty(value) == *expected,
-            (Predicate::IsNull(expected), Value::Array(elements)) => {
-                elements.iter().any(Value::is_null) == *expected
+        match self {
+            Predicate::IsEmpty(expected) => is_empty_at(scope, key) == *expected,
+            Predicate::IsNull(expected) => is_null_at(scope, key) == *expected,
+            Predicate::ValuesCount(range) => {
+                let mut missing = true;
+                let found = key.any(scope.object, &mut |value| {
+                    missing = false;
+                    range.contains(count(value))
+                });
+                found || (missing && range.contains(0))
             }
-            (Predicate::IsNull(expected), value) => value.is_null() == *expected,
-            (_, Value::Array(elements)) => elements.iter().any(|element| self.holds_for(element)),
-            (_, value) => self.holds_for(value),
+            _ => key.any(scope.object, &mut |value| match value {
+                Value::Array(elements) => elements.iter().any(|element| self.holds_for(element)),
+                value => self.holds_for(value),
+            }),
         }
     }
 
@@ -162,25 +157,10 @@ impl Predicate {
             Predicate::GeoPolygon(area) => {
                 GeoPoint::of(value).is_some_and(|point| area.contains(&point))
             }
-            Predicate::ValuesCount(_) | Predicate::IsEmpty(_) | Predicate::IsNull(_) => {
-                self.holds_at(value)
-            }
+            // These are about all that is at a key.
+            Predicate::ValuesCount(_) | Predicate::IsEmpty(_) | Predicate::IsNull(_) => false,
         }
     }
-
-    /// Over a key that leads to no value. Nothing counts 0, is empty, and is not `null`.
-    fn holds_for_nothing(&self) -> bool {
-        match self {
-            Predicate::ValuesCount(range) => range.contains(0),
-            Predicate::IsEmpty(expected) => *expected,
-            Predicate::IsNull(expected) => !expected,
-            _ => false,
-        }
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn count(value: &Value) -> u64 {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::TextOptions;
+
 /// The fields of `match`. Each compares with the values at a key one by one, and a list
 /// matches if one of its elements does.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,11 +14,12 @@ pub enum Match {
     Any(AnyVariants),
     /// A value that is none of these: of a list, one element is enough. `null` is not a value.
     Except(AnyVariants),
-    /// Without a text index the string contains the text as it is; with one, all its tokens.
+    /// All its tokens: without a text index in one string, words in any case; with one, as the
+    /// index cuts text, in all strings at the key together.
     Text(String),
-    /// One of the words, or tokens.
+    /// One of its tokens.
     TextAny(String),
-    /// Without a text index as `Text`; with one, the tokens in order and adjacent.
+    /// Its tokens in order and adjacent, in one string.
     Phrase(String),
 }
 
@@ -48,12 +51,32 @@ impl Match {
             Match::Value(expected) => expected.equals(value),
             Match::Any(list) => list.contains(value),
             Match::Except(list) => !value.is_null() && !list.contains(value),
-            Match::Text(text) | Match::Phrase(text) => {
-                value.as_str().is_some_and(|stored| stored.contains(text.as_str()))
+            Match::Text(_) | Match::TextAny(_) | Match::Phrase(_) => {
+                let options = TextOptions { phrase_matching: true, ..TextOptions::default() };
+                value
+                    .as_str()
+                    .is_some_and(|text| self.holds_text(&[options.tokens(text)], &options))
             }
-            Match::TextAny(text) => value
-                .as_str()
-                .is_some_and(|stored| text.split_whitespace().any(|word| stored.contains(word))),
+        }
+    }
+
+    /// Over the tokens of texts, of which a phrase has to be in one. A query without tokens
+    /// matches nothing.
+    pub(super) fn holds_text(&self, texts: &[Vec<String>], options: &TextOptions) -> bool {
+        let stored = |token: &String| texts.iter().any(|tokens| tokens.contains(token));
+        match self {
+            Match::Text(text) => {
+                let tokens = options.query_tokens(text);
+                !tokens.is_empty() && tokens.iter().all(stored)
+            }
+            Match::TextAny(text) => options.query_tokens(text).iter().any(stored),
+            Match::Phrase(text) => {
+                let tokens = options.tokens(text);
+                options.phrase_matching
+                    && !tokens.is_empty()
+                    && texts.iter().any(|text| text.windows(tokens.len()).any(|run| run == tokens))
+            }
+            Match::Value(_) | Match::Any(_) | Match::Except(_) => false,
         }
     }
 }

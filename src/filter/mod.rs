@@ -52,7 +52,7 @@ pub enum Condition {
     Field(FieldCondition),
     /// Nothing at the key, or only `null` and `[]`.
     IsEmpty(Path),
-    /// A `null` at the key; a list with one in it does not count, and nothing is not `null`.
+    /// A `null` at the key, or a list with one in it; nothing is not `null`.
     IsNull(Path),
     HasId(Ids),
     /// The point has a vector of this name; the unnamed vector's name is empty.

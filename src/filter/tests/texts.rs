@@ -5,18 +5,21 @@ fn by(kind: &str, text: &str) -> Value {
 }
 
 #[test]
-fn without_an_index_text_is_looked_for_as_it_is() {
+fn without_an_index_words_are_compared_in_any_case() {
     for (kind, text, value, expected) in [
-        ("text", "good", json!("goodness"), true),
-        ("text", "Good", json!("goodness"), false),
-        ("text", "good cheap", json!("cheap and good"), false),
-        ("text", "", json!("anything"), true),
+        ("text", "good", json!("goodness"), false),
+        ("text", "GOOD", json!("Good, and cheap!"), true),
+        ("text", "good cheap", json!("Good, and cheap!"), true),
+        ("text", "good fast", json!("Good, and cheap!"), false),
+        // All of them in one string.
+        ("text", "good cheap", json!(["good", "cheap"]), false),
+        ("text", "", json!("anything"), false),
         ("text", "5", json!(5), false),
-        ("text", "a", json!(["b", "ab"]), true),
-        ("phrase", "od ne", json!("good news"), true),
-        ("phrase", "news good", json!("good news"), false),
-        ("text_any", "cheap good", json!("goodness"), true),
-        ("text_any", "cheap fast", json!("goodness"), false),
+        ("text", "a", json!(["b", "a b"]), true),
+        ("phrase", "and CHEAP", json!("Good, and cheap!"), true),
+        ("phrase", "cheap and", json!("Good, and cheap!"), false),
+        ("text_any", "fast good", json!("Good, and cheap!"), true),
+        ("text_any", "fast", json!("Good, and cheap!"), false),
         ("text_any", " ", json!("anything"), false),
     ] {
         assert_eq!(holds_for(&by(kind, text), &value), expected, "{kind} {text} of {value}");
@@ -76,7 +79,9 @@ fn inside_nested_the_index_is_that_of_the_whole_key() {
     assert!(!holds_with("list[].a", &options, &condition("good"), &payload));
     assert!(holds_with("list[].a", &options, &condition("CHEAP"), &payload));
     // An index on the key `a` of the payload has no say.
-    assert!(holds_with("a", &options, &condition("good"), &payload));
+    let by_case = TextOptions { lowercase: false, ..TextOptions::default() };
+    assert!(holds_with("a", &by_case, &condition("CHEAP"), &payload));
+    assert!(!holds_with("list[].a", &by_case, &condition("CHEAP"), &payload));
 }
 
 #[test]

@@ -1,0 +1,269 @@
+"""pointd against Qdrant's own engine: the same random operations, and the same state after them.
+
+usage: oracle.py URL SEED [--sequences N] [--operations N] [--state FILE]
+       oracle.py URL SEED --write-messages FILE --state FILE [--sequences N] [--operations N]
+       oracle.py URL --check-state FILE
+
+The first form drives pointd over HTTP and compares after each sequence: every point, and a few
+reads. `--state` keeps what the engine ended with, so that a restarted pointd can be compared with
+it by the third form. The second form only creates the collections, and writes the operations as
+messages for a broker, a line each. Each sequence has a collection of its own, whose operations
+are in order in the file; refused ones among them become dead letters.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+
+import judge
+import shrink
+import steps
+from edge import Edge
+from generate import SCHEMAS, Chance
+from rest import Refused, Rest, Server
+
+# What is not compared because the two differ on purpose, or because the engine, or its Python
+# package, is no oracle for it. docs/compatibility.md says the same to users.
+DIFFERENCES = [
+    "A message, a batch among them, is applied whole or not at all: one that names a point that"
+    " does not exist (other than to delete it) changes nothing; the engine changes the other points"
+    " that are named, and what comes before stays.",
+    "A cosine vector of zeros is refused; the engine takes it.",
+    "Conditions that ask for true or false are left to compare.py: the engine's Python package"
+    " turns them into 1 and 0.",
+    "A null in set payload takes its key out; on a point whose payload was cleared the engine"
+    " keeps the null.",
+    "Equal scores come in order of id; from the engine in any order, so they are compared as a set.",
+]
+
+# Processes that drive collections at the same time, each over a connection of its own.
+WORKERS = 3
+READS = 3
+WHOLE = {"limit": 1000, "with_payload": True, "with_vector": True}
+
+
+def existing(edge):
+    found = edge.scroll({"limit": 100, "with_payload": False})
+    return [each["id"] for each in found["points"]]
+
+
+def sequence(chance, schema, edge, operations):
+    """Random groups of operations, already applied to the engine: `(group, refused)`.
+
+    A group of several is a batch over HTTP, and one message from a broker.
+    """
+    count = 0
+    while count < operations:
+        size = 1 if chance.often(0.5) else chance.random.randint(2, 5)
+        group = []
+        if chance.often(0.04):
+            # Refused because of one of them: the engine must not see the others either.
+            group = [steps.operation(chance, schema, []) for _ in range(size - 1)]
+            # First, so that no upsert before it makes the point that it misses.
+            group.insert(0, steps.refused(chance, schema, existing(edge)))
+            yield group, True
+        else:
+            for _ in range(size):
+                group.append(steps.operation(chance, schema, existing(edge)))
+                edge.apply(group[-1])
+            yield group, False
+        count += size
+
+
+def send(rest, group, wait):
+    """To pointd. Whether it refused."""
+    try:
+        rest.apply(group[0], wait) if len(group) == 1 else rest.batch(group, wait)
+    except Refused as refused:
+        if refused.status in (400, 404, 422):
+            return str(refused)
+        raise
+    return None
+
+
+def state_differs(rest, edge):
+    return judge.judge("scroll", WHOLE, rest.scroll(WHOLE), edge.scroll(WHOLE))
+
+
+def read_differs(rest, edge, read):
+    kind, body = read
+    try:
+        theirs = judge.ask_all(kind, body, edge)
+    except Exception as error:
+        theirs = error
+    try:
+        ours = judge.ask(kind, body, rest)
+    except Refused as refused:
+        ours = refused
+    if isinstance(ours, Exception) or isinstance(theirs, Exception):
+        both = isinstance(ours, Exception) and isinstance(theirs, Exception)
+        return None if both else f"outcome {ours!r} in place of {theirs!r}"
+    return judge.judge(kind, body, ours, theirs)
+
+
+def replay_differs(rest, schema, groups, read):
+    """The same from nothing, in a collection made anew."""
+    rest.create(schema)
+    edge = Edge(schema)
+    try:
+        for group, refused in groups:
+            if not refused:
+                for operation in group:
+                    edge.apply(operation)
+            said = send(rest, group, True)
+            if bool(said) != refused:
+                return f"outcome {said} of {group}"
+        return read_differs(rest, edge, tuple(read)) if read else state_differs(rest, edge)
+    finally:
+        edge.close()
+
+
+class Differs(Exception):
+    """A case in which pointd and the engine do not agree, as small as it gets."""
+
+
+def smallest(rest, schema, groups, read, wrong):
+    """Raises `Differs`, with all that one needs to see it again."""
+    def differs(groups, read):
+        try:
+            return replay_differs(rest, schema, groups, read)
+        except Exception as error:  # the engine's, about what is no operation any more
+            return f"{type(error).__name__} {error}"
+
+    groups, read, still = shrink.smallest(groups, read and list(read), differs)
+    lines = [f"schema {json.dumps(schema)}", f"first seen: {wrong}"]
+    lines += [f"then {json.dumps(group)}{' (refused)' * bad}" for group, bad in groups]
+    lines += [f"read {json.dumps(read)}", f"pointd differs: {still}"]
+    raise Differs("\n".join(lines))
+
+
+def name_of(number):
+    return f"sequence-{number:04}"
+
+
+def drive(server, seed, number, operations):
+    """One sequence over HTTP. Gives its end state and how much was compared."""
+    chance = Chance(f"oracle {seed} {number}", booleans=False)
+    schema = SCHEMAS[number % len(SCHEMAS)]
+    rest, edge = Rest(server, name_of(number)), Edge(schema)
+    rest.create(schema)
+    groups, count, reads = [], 0, 0
+    for field, kind in chance.few(steps.INDEXES, 0, 5) if chance.often(0.5) else []:
+        rest.index(field, kind)
+    for group, refused in sequence(chance, schema, edge, operations):
+        groups.append([group, refused])
+        count += len(group)
+        # Only the last has to be visible: one connection, so all before it are too.
+        said = send(rest, group, count >= operations or refused)
+        if bool(said) != refused:
+            smallest(rest, schema, groups, None, f"outcome {said} of {group}")
+    wrong = state_differs(rest, edge)
+    if wrong:
+        smallest(rest, schema, groups, None, wrong)
+    for _ in range(READS):
+        read = steps.read(chance, schema)
+        wrong = read_differs(rest, edge, read)
+        if wrong:
+            smallest(rest, schema, groups, read, wrong)
+        reads += 1
+    state = edge.scroll(WHOLE)["points"]
+    edge.close()
+    return {"collection": name_of(number), "points": state}, count, reads
+
+
+def compose(server, seed, number, operations):
+    """One sequence as messages. Gives them, its end state and how many are to be refused."""
+    chance = Chance(f"messages {seed} {number}", booleans=False)
+    schema = SCHEMAS[number % len(SCHEMAS)]
+    collection, edge = name_of(number), Edge(schema)
+    Rest(server, collection).create(schema)
+    messages, dead = [], 0
+    for group, refused in sequence(chance, schema, edge, operations):
+        body = group[0] if len(group) == 1 and chance.often(0.7) else {"operations": group}
+        messages.append(json.dumps({"collection": collection, **body}))
+        dead += refused
+    state = edge.scroll(WHOLE)["points"]
+    edge.close()
+    return {"collection": collection, "points": state}, messages, dead
+
+
+def work(arguments):
+    """In a process of its own: every `WORKERS`th sequence."""
+    make, url, seed, numbers, operations = arguments
+    server = Server(url)
+    try:
+        return [make(server, seed, number, operations) for number in numbers]
+    except Differs as differs:
+        return str(differs)
+
+
+def all_of(make, given):
+    shares = [range(first, given.sequences, WORKERS) for first in range(WORKERS)]
+    jobs = [(make, given.url, given.seed, numbers, given.operations) for numbers in shares]
+    results = []
+    with multiprocessing.Pool(WORKERS) as pool:
+        for result in pool.imap_unordered(work, jobs):
+            if isinstance(result, str):
+                print(result)
+                sys.exit(1)
+            results += result
+    return results
+
+
+def keep(given, results, dead):
+    if given.state:
+        with open(given.state, "w") as file:
+            json.dump({"dead_letters": dead, "states": [result[0] for result in results]}, file)
+
+
+def check_state(url, path):
+    """Every collection of the file against what pointd answers now."""
+    server = Server(url)
+    with open(path) as file:
+        expected = json.load(file)
+    points = 0
+    for state in expected["states"]:
+        found = Rest(server, state["collection"]).scroll(WHOLE)
+        wrong = judge.listing(found["points"], state["points"])
+        if wrong:
+            print(f"{state['collection']} differs: {wrong}")
+            sys.exit(1)
+        points += len(state["points"])
+    print(f"{len(expected['states'])} collections with {points} points are as they should be")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    parser.add_argument("--sequences", type=int, default=2000)
+    parser.add_argument("--operations", type=int, default=30)
+    parser.add_argument("--write-messages", metavar="FILE")
+    parser.add_argument("--state", metavar="FILE")
+    parser.add_argument("--check-state", metavar="FILE")
+    given = parser.parse_args()
+    started = time.monotonic()
+    if given.check_state:
+        return check_state(given.url, given.check_state)
+    if given.write_messages:
+        results = all_of(compose, given)
+        with open(given.write_messages, "w") as file:
+            for _, messages, _ in results:
+                file.writelines(f"{message}\n" for message in messages)
+        dead = sum(result[2] for result in results)
+        keep(given, results, dead)
+        many = sum(len(result[1]) for result in results)
+        print(f"{many} messages of {len(results)} sequences, {dead} of them to be refused")
+    else:
+        results = all_of(drive, given)
+        keep(given, results, 0)
+        operations, reads = (sum(result[n] for result in results) for n in (1, 2))
+        seconds = time.monotonic() - started
+        print(f"{len(results)} sequences of {operations} operations ended alike, and {reads} reads"
+              f" answered alike, seed {given.seed}, in {seconds:.1f} s")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
