@@ -102,7 +102,8 @@ impl Fixture {
         let catalog = Catalog::open(&Disk::new(), directory.path(), options, &metrics).unwrap();
         let catalog = Arc::new(catalog);
         let (raised, applied) = watch::channel(Seq::default());
-        let direct = Arc::new(Direct { catalog: Arc::clone(&catalog), raised, turn: Mutex::default() });
+        let direct =
+            Arc::new(Direct { catalog: Arc::clone(&catalog), raised, turn: Mutex::default() });
         let doors = Doors {
             catalog,
             collection: CollectionOptions::default(),
