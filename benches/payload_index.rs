@@ -32,101 +32,116 @@ struct Arguments {
 const BATCH: u32 = 4096;
 
 fn main() {
-    let arguments = Arguments::parse();
-    let points = arguments.points;
+    let Arguments { points, runs, .. } = Arguments::parse();
     println!("{points} points");
-    println!(
-        "{:<22} {:>10} {:>10} {:>9} {:>9}",
-        "index", "extract s", "insert s", "rss MB", "own MB"
-    );
-    let color = build("keyword, 10 values", FieldType::Keyword, points, |n| {
-        json!(format!("color-{}", random(n) % 10))
-    });
-    let brand = build("keyword, 100 000", FieldType::Keyword, points, |n| {
-        json!(format!("brand-{}", random(n) % 100_000))
-    });
-    let _unique = build("keyword, unique", FieldType::Keyword, points, |n| {
-        json!(format!("key-{:016x}", random(n)))
-    });
-    let _uuid = build("uuid, unique", FieldType::Uuid, points, |n| json!(uuid(n)));
-    let _growing = build("integer, growing", FieldType::Integer, points, |n| json!(n));
-    let number = build("integer, unique", FieldType::Integer, points, |n| {
-        json!(u64::from(n) * 7_368_787 % u64::from(points))
-    });
-    let price = build("float, random", FieldType::Float, points, |n| json!(fraction(n)));
-    let flag = build("bool", FieldType::Bool, points, |n| json!(random(n) % 2 == 0));
-    let place = build(
-        "geo, random",
-        FieldType::Geo,
-        points,
-        |n| json!({"lon": fraction(n) * 360.0 - 180.0, "lat": fraction(n + points) * 180.0 - 90.0}),
-    );
-    let text = build("text, 8 words", FieldType::Text, points, |n| json!(sentence(n)));
-
+    let indexes = Indexes::build(points);
     println!("\n{:<34} {:>10} {:>10} {:>10}", "question", "sure", "maybe", "median µs");
-    let ask = |name: &str, index: &FieldIndex, condition: Value| {
-        let predicate = predicate(condition);
-        question(arguments.runs, name, || index.answer(&predicate).unwrap_or_default())
-    };
-    let red = ask("color = one of 10", &color, json!({"match": {"value": "color-3"}}));
-    ask("color in 3 of 10", &color, json!({"match": {"any": ["color-1", "color-2", "color-3"]}}));
-    ask("color except 1 of 10", &color, json!({"match": {"except": ["color-1"]}}));
-    ask("brand = one of 100 000", &brand, json!({"match": {"value": "brand-77"}}));
-    ask("number = one", &number, json!({"match": {"value": 77}}));
-    ask("flag = true", &flag, json!({"match": {"value": true}}));
-    for percent in [1, 50, 100] {
-        let below = u64::from(points) * percent / 100;
-        let name = format!("number in a range of {percent} %");
-        ask(&name, &number, json!({"range": {"gte": 0, "lt": below}}));
-    }
-    let cheap = ask("price in a range of 50 %", &price, json!({"range": {"lt": 0.5}}));
-    let (lon, lat) = (2.35, 48.86);
-    ask(
-        "place within 100 km",
-        &place,
-        json!({"geo_radius": {"center": {"lon": lon, "lat": lat}, "radius": 1e5}}),
-    );
-    ask(
-        "place within 5 000 km",
-        &place,
-        json!({"geo_radius": {"center": {"lon": lon, "lat": lat}, "radius": 5e6}}),
-    );
-    let half = ask(
-        "place in a box of half the globe",
-        &place,
-        json!({"geo_bounding_box": {
-            "top_left": {"lon": -90.1, "lat": 89.9}, "bottom_right": {"lon": 90.1, "lat": -89.9}
-        }}),
-    );
-    ask(
-        "place in a polygon",
-        &place,
-        json!({"geo_polygon": {"exterior": {"points": [
-            {"lon": -10, "lat": 35}, {"lon": 30, "lat": 35}, {"lon": 40, "lat": 60}, {"lon": 0, "lat": 65},
-            {"lon": -10, "lat": 35}
-        ]}}}),
-    );
-    ask("text with two words", &text, json!({"match": {"text": "w7 w11"}}));
-
-    question(arguments.runs, "(color and price) or place", || IndexAnswer {
+    let red = indexes.ask_values(runs, points);
+    let cheap =
+        ask(runs, "price in a range of 50 %", &indexes.price, json!({"range": {"lt": 0.5}}));
+    let half = indexes.ask_places(runs);
+    question(runs, "(color and price) or place", || IndexAnswer {
         sure: (&red & &cheap) | &half,
         maybe: RoaringBitmap::new(),
     });
-    question(arguments.runs, "price and not place", || IndexAnswer {
+    question(runs, "price and not place", || IndexAnswer {
         sure: &cheap - &half,
         maybe: RoaringBitmap::new(),
     });
-    question(arguments.runs, "the first 100 by price", || {
-        let page = price.ordered(None, Direction::Ascending).into_iter().flatten().take(100);
-        IndexAnswer { sure: page.map(|(_, slot)| slot).collect(), maybe: RoaringBitmap::new() }
+    question(runs, "the first 100 by price", || {
+        let page = indexes.price.ordered(None, Direction::Ascending).into_iter().flatten();
+        let sure = page.take(100).map(|(_, slot)| slot).collect();
+        IndexAnswer { sure, maybe: RoaringBitmap::new() }
     });
+}
+
+/// Those that are asked something.
+struct Indexes {
+    color: FieldIndex,
+    brand: FieldIndex,
+    number: FieldIndex,
+    price: FieldIndex,
+    flag: FieldIndex,
+    place: FieldIndex,
+    text: FieldIndex,
+}
+
+impl Indexes {
+    fn build(points: u32) -> Indexes {
+        println!(
+            "{:<22} {:>10} {:>10} {:>9} {:>9}",
+            "index", "extract s", "insert s", "rss MB", "own MB"
+        );
+        let made = |name: &str, data_type, value: &dyn Fn(u32) -> Value| {
+            build(name, data_type, points, value)
+        };
+        let keyword = FieldType::Keyword;
+        let _unique =
+            made("keyword, unique", keyword, &|n| json!(format!("key-{:016x}", random(n))));
+        let _uuid = made("uuid, unique", FieldType::Uuid, &|n| json!(uuid(n)));
+        let _growing = made("integer, growing", FieldType::Integer, &|n| json!(n));
+        let mixed = |n: u32| u64::from(n) * 7_368_787 % u64::from(points);
+        let place = |n: u32| json!({"lon": fraction(n) * 360.0 - 180.0, "lat": fraction(n + points) * 180.0 - 90.0});
+        Indexes {
+            color: made("keyword, 10 values", keyword, &|n| {
+                json!(format!("color-{}", random(n) % 10))
+            }),
+            brand: made("keyword, 100 000", keyword, &|n| {
+                json!(format!("brand-{}", random(n) % 100_000))
+            }),
+            number: made("integer, unique", FieldType::Integer, &|n| json!(mixed(n))),
+            price: made("float, random", FieldType::Float, &|n| json!(fraction(n))),
+            flag: made("bool", FieldType::Bool, &|n| json!(random(n) % 2 == 0)),
+            place: made("geo, random", FieldType::Geo, &place),
+            text: made("text, 8 words", FieldType::Text, &|n| json!(sentence(n))),
+        }
+    }
+
+    /// Gives the slots of one colour.
+    fn ask_values(&self, runs: usize, points: u32) -> RoaringBitmap {
+        let ask = |name: &str, index, condition| ask(runs, name, index, condition);
+        let three = json!({"match": {"any": ["color-1", "color-2", "color-3"]}});
+        ask("color in 3 of 10", &self.color, three);
+        ask("color except 1 of 10", &self.color, json!({"match": {"except": ["color-1"]}}));
+        ask("brand = one of 100 000", &self.brand, json!({"match": {"value": "brand-77"}}));
+        ask("number = one", &self.number, json!({"match": {"value": 77}}));
+        ask("flag = true", &self.flag, json!({"match": {"value": true}}));
+        ask("text with two words", &self.text, json!({"match": {"text": "w7 w11"}}));
+        for percent in [1, 50, 100] {
+            let below = u64::from(points) * percent / 100;
+            let name = format!("number in a range of {percent} %");
+            ask(&name, &self.number, json!({"range": {"gte": 0, "lt": below}}));
+        }
+        ask("color = one of 10", &self.color, json!({"match": {"value": "color-3"}}))
+    }
+
+    /// Gives the slots of half the globe.
+    fn ask_places(&self, runs: usize) -> RoaringBitmap {
+        let ask = |name: &str, condition| ask(runs, name, &self.place, condition);
+        let center = json!({"lon": 2.35, "lat": 48.86});
+        ask("place within 100 km", json!({"geo_radius": {"center": center, "radius": 1e5}}));
+        ask("place within 5 000 km", json!({"geo_radius": {"center": center, "radius": 5e6}}));
+        let corners = [(-10, 35), (30, 35), (40, 60), (0, 65), (-10, 35)];
+        let corners = corners.map(|(lon, lat)| json!({"lon": lon, "lat": lat}));
+        let polygon = json!({"geo_polygon": {"exterior": {"points": corners}}});
+        ask("place in a polygon", polygon);
+        let (top_left, bottom_right) =
+            (json!({"lon": -90.1, "lat": 89.9}), json!({"lon": 90.1, "lat": -89.9}));
+        let globe = json!({"top_left": top_left, "bottom_right": bottom_right});
+        ask("place in a box of half the globe", json!({ "geo_bounding_box": globe }))
+    }
+}
+
+fn ask(runs: usize, name: &str, index: &FieldIndex, condition: Value) -> RoaringBitmap {
+    let predicate = predicate(condition);
+    question(runs, name, || index.answer(&predicate).unwrap_or_default())
 }
 
 fn build(
     name: &str,
     data_type: FieldType,
     points: u32,
-    value: impl Fn(u32) -> Value,
+    value: &dyn Fn(u32) -> Value,
 ) -> FieldIndex {
     let resident_before = resident_bytes();
     let schema = FieldSchema::from(data_type);

@@ -165,10 +165,13 @@ fn by_points(bench: &Bench, directory: &Path, points: u64) {
     each("count, range of 1 %", &count(below(0.01)));
     each("count, range of 50 %", &count(below(0.5)));
     each("count, range of 100 %", &count(below(2.0)));
-    each("count, not the keyword and below 50 %", &count(filter(json!({
-        "must": [{"key": "number", "range": {"lt": 0.5}}],
-        "must_not": [{"key": "color", "match": {"value": "color-3"}}],
-    }))));
+    each(
+        "count, not the keyword and below 50 %",
+        &count(filter(json!({
+            "must": [{"key": "number", "range": {"lt": 0.5}}],
+            "must_not": [{"key": "color", "match": {"value": "color-3"}}],
+        }))),
+    );
     let scroll = |filter: Filter| {
         move |collection: &Collection, points: u64| {
             black_box(page(collection, filter.clone(), points / 2));

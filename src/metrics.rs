@@ -58,6 +58,8 @@ pub struct CollectionMetrics {
     pub points: IntGaugeVec,
     pub segments: IntGaugeVec,
     pub head_bytes: IntGaugeVec,
+    /// Memory of payload indexes.
+    pub index_bytes: IntGaugeVec,
     /// Rows that a search scans exactly because no graph covers them.
     pub exact_rows: IntGaugeVec,
     pub graph_rows: IntGaugeVec,
@@ -288,6 +290,11 @@ fn collection(make: &Make<'_>) -> CollectionMetrics {
         head_bytes: make.gauges(
             "pointd_head_bytes",
             "Rows still only in memory and in the log.",
+            &["collection"],
+        ),
+        index_bytes: make.gauges(
+            "pointd_index_bytes",
+            "Memory of payload indexes, about.",
             &["collection"],
         ),
         exact_rows: make.gauges(

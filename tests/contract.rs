@@ -319,3 +319,23 @@ fn every_read_of_the_contract_answers_as_it_says() {
     assert_eq!(counted, json!({"count": 2}));
     assert!(pointd.terminate().success());
 }
+
+/// The applier lags behind what is acknowledged; who writes one request after the other must not
+/// notice.
+#[test]
+fn a_point_may_be_named_as_soon_as_its_upsert_was_acknowledged() {
+    let setup = Setup::new();
+    setup.configure("");
+    let pointd = setup.start();
+    create(&pointd, "c", Plain);
+    for id in 1000..1500 {
+        let point = json!({"id": id, "vector": [1, 2, 3]});
+        let upserted = pointd.put("/collections/c/points", &json!({"points": [point]}));
+        assert_eq!(upserted["result"]["status"], "acknowledged");
+        let body = json!({"payload": {"seen": true}, "points": [id]});
+        let set = pointd.post("/collections/c/points/payload", &body);
+        assert_eq!(set["result"]["status"], "acknowledged", "{set}");
+    }
+    assert_eq!(pointd.get("/dead-letters")["result"]["total"], 0);
+    assert!(pointd.terminate().success());
+}

@@ -40,6 +40,7 @@ mod writes;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -92,6 +93,8 @@ struct Shared {
     searches: Arc<Semaphore>,
     /// One permit for each KiB of request bodies in memory.
     bodies: Arc<Semaphore>,
+    /// The highest seq that a write was answered with.
+    acknowledged: AtomicU64,
 }
 
 type Context = axum::extract::State<Arc<Shared>>;
@@ -107,7 +110,8 @@ impl Shared {
     fn new(settings: ApiSettings, doors: Doors) -> Arc<Shared> {
         let searches = Arc::new(Semaphore::new(settings.searches_max));
         let bodies = Arc::new(Semaphore::new(settings.bodies_bytes_max.div_ceil(1024)));
-        Arc::new(Shared { doors, settings, searches, bodies })
+        let acknowledged = AtomicU64::new(0);
+        Arc::new(Shared { doors, settings, searches, bodies, acknowledged })
     }
 
     fn collection(&self, name: &str) -> Result<Arc<Collection>, ApiError> {

@@ -1,5 +1,7 @@
 //! From a request to the log and back.
 
+use std::sync::atomic::Ordering;
+
 use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
@@ -86,11 +88,11 @@ impl Shared {
     ) -> Result<Update, ApiError> {
         let message =
             Message { collection: collection.to_owned(), operations, original: None, waits: wait };
-        let refused = |refusal| ApiError::refused(collection, refusal);
-        self.doors.catalog.check(&message).map_err(refused)?;
+        self.check(&message, deadline).await?;
         let written = tokio::time::timeout_at(deadline.at, self.doors.writes.write(message));
         let late = |_| ApiError::WriteTimeout { allowed: deadline.allowed };
         let Written { seq, outcome } = written.await.map_err(late)??;
+        self.acknowledged.fetch_max(seq.0, Ordering::AcqRel);
         let acknowledged = Update { operation_id: seq, status: UpdateStatus::Acknowledged };
         let Some(outcome) = outcome else { return Ok(acknowledged) };
         let told = tokio::select! {
@@ -106,5 +108,19 @@ impl Shared {
             // Time is up, or the applier went away: durable, and no more is known.
             Ok(Err(_)) | Err(_) => Ok(acknowledged),
         }
+    }
+
+    /// Refused is what cannot be applied once every write is that was answered before: a point
+    /// may be named as soon as its upsert was acknowledged.
+    async fn check(&self, message: &Message, deadline: Deadline) -> Result<(), ApiError> {
+        let catalog = &self.doors.catalog;
+        if catalog.check(message).is_ok() {
+            return Ok(());
+        }
+        let before = Seq(self.acknowledged.load(Ordering::Acquire));
+        let mut applied = self.doors.applied.clone();
+        // Should it not come in time, or not at all, what is there now decides.
+        let _ = tokio::time::timeout_at(deadline.at, applied.wait_for(|seq| *seq >= before)).await;
+        catalog.check(message).map_err(|refusal| ApiError::refused(&message.collection, refusal))
     }
 }

@@ -54,6 +54,7 @@ impl Collection {
         let mut state = self.write();
         state.fields.delete(field);
         state.seq = seq;
+        self.gauges.rows(&state);
     }
 
     /// What the message changes in the indexes, in the order of its points.

@@ -61,6 +61,8 @@ struct Field {
     index: FieldIndex,
     /// Every slot below is in the index.
     mark: u32,
+    /// Made because filters wanted it. Shown nowhere, and gone at the next start.
+    automatic: bool,
 }
 
 /// What a point's new payload changes, per index.
@@ -83,19 +85,42 @@ impl Fields {
     }
 
     pub(super) fn create(&mut self, field: &Path, schema: &FieldSchema) -> Result<(), String> {
-        let index = FieldIndex::new(field, schema)?;
-        match self.fields.iter_mut().find(|known| known.index.field() == field) {
+        let made = Field { index: FieldIndex::new(field, schema)?, mark: 0, automatic: false };
+        match self.asked_for_mut(field) {
             Some(known) if known.index.schema() == schema => return Ok(()),
-            Some(known) => *known = Field { index, mark: 0 },
-            None => self.fields.push(Field { index, mark: 0 }),
+            Some(known) => *known = made,
+            None => self.fields.push(made),
         }
         self.changed();
         Ok(())
     }
 
-    pub(super) fn delete(&mut self, field: &Path) {
-        self.fields.retain(|known| known.index.field() != field);
+    pub(super) fn create_automatic(
+        &mut self,
+        field: &Path,
+        schema: &FieldSchema,
+    ) -> Result<(), String> {
+        let index = FieldIndex::new(field, schema)?;
+        self.fields.push(Field { index, mark: 0, automatic: true });
         self.changed();
+        Ok(())
+    }
+
+    pub(super) fn automatic_count(&self) -> usize {
+        self.fields.iter().filter(|field| field.automatic).count()
+    }
+
+    pub(super) fn delete(&mut self, field: &Path) {
+        self.fields.retain(|known| known.automatic || known.index.field() != field);
+        self.changed();
+    }
+
+    fn asked_for(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| !field.automatic)
+    }
+
+    fn asked_for_mut(&mut self, field: &Path) -> Option<&mut Field> {
+        self.fields.iter_mut().find(|known| !known.automatic && known.index.field() == field)
     }
 
     fn changed(&mut self) {
@@ -112,12 +137,12 @@ impl Fields {
     }
 
     pub(super) fn index(&self, field: &Path) -> Option<&FieldIndex> {
-        self.fields.iter().map(|known| &known.index).find(|index| index.field() == field)
+        self.asked_for().map(|known| &known.index).find(|index| index.field() == field)
     }
 
     /// Whether every point is in the index of this field.
     pub(super) fn is_complete(&self, field: &Path) -> bool {
-        self.fields.iter().any(|known| known.index.field() == field && known.mark == COMPLETE)
+        self.asked_for().any(|known| known.index.field() == field && known.mark == COMPLETE)
     }
 
     pub(super) fn entries(&self) -> Vec<IndexEntry> {
@@ -125,18 +150,18 @@ impl Fields {
             field: index.field().clone(),
             schema: index.schema().clone(),
         };
-        self.fields.iter().map(entry).collect()
+        self.asked_for().map(entry).collect()
     }
 
     pub(super) fn info(&self) -> Vec<IndexInfo> {
-        let info = |Field { index, mark }: &Field| IndexInfo {
+        let info = |Field { index, mark, .. }: &Field| IndexInfo {
             field: index.field().clone(),
             schema: index.schema().clone(),
             points: index.points(),
             complete: *mark == COMPLETE,
             bytes: index.bytes(),
         };
-        self.fields.iter().map(info).collect()
+        self.asked_for().map(info).collect()
     }
 
     pub(super) fn change(&self, before: Option<&Payload>, after: Option<&Payload>) -> Change {
@@ -173,10 +198,16 @@ impl Fields {
         condition: &FieldCondition,
         existing: &RoaringBitmap,
     ) -> Option<Answer> {
-        let field = self.fields.iter().find(|known| *known.index.field() == condition.key)?;
-        let answers =
-            condition.predicates.iter().map(|predicate| field.answer(predicate, existing));
+        let answers = condition.predicates.iter().map(|predicate| {
+            let mut own = self.fields.iter().filter(|known| *known.index.field() == condition.key);
+            own.find_map(|field| field.answer(predicate, existing))
+        });
         answers.reduce(|one, other| Some(one?.or(other?))).flatten()
+    }
+
+    /// Memory that all of them take, automatic ones included.
+    pub(super) fn bytes(&self) -> u64 {
+        self.fields.iter().map(|field| field.index.bytes()).sum()
     }
 }
 
@@ -206,6 +237,7 @@ impl Collection {
     /// Puts some more points into an index that is not complete; false if all are. Payloads are
     /// read without the lock.
     pub fn fill_index(&self) -> bool {
+        self.grant_wish();
         let Some(work) = Fill::next(&self.read()) else { return false };
         let Fill { extractor, generation, place, from, rows } = work;
         let found: Vec<Option<(crate::position::Seq, Entries)>> = rows
@@ -235,6 +267,9 @@ impl Collection {
             slot += 1;
         }
         field.mark = if slot >= used { COMPLETE } else { slot };
+        if field.mark == COMPLETE {
+            self.gauges.rows(state);
+        }
         true
     }
 }
@@ -253,7 +288,7 @@ impl Fill {
     fn next(state: &State) -> Option<Fill> {
         let fields = &state.fields;
         let place = fields.fields.iter().position(|field| field.mark != COMPLETE)?;
-        let Field { index, mark } = &fields.fields[place];
+        let Field { index, mark, .. } = &fields.fields[place];
         let to = state.ids.slots_used().min(mark.saturating_add(FILL_SLOTS));
         Some(Fill {
             extractor: FieldIndex::new(index.field(), index.schema()).ok()?,

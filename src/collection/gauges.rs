@@ -10,6 +10,7 @@ pub(super) struct Gauges {
     collection: String,
     points: IntGauge,
     head_bytes: IntGauge,
+    index_bytes: IntGauge,
     segments: IntGauge,
     pub(super) merges: IntCounter,
     vectors: Vec<VectorGauges>,
@@ -39,6 +40,7 @@ impl Gauges {
         Gauges {
             points: all.points.with_label_values(label),
             head_bytes: all.head_bytes.with_label_values(label),
+            index_bytes: all.index_bytes.with_label_values(label),
             segments: all.segments.with_label_values(label),
             merges: all.merges.with_label_values(label),
             vectors: vectors.map(vector).collect(),
@@ -53,8 +55,9 @@ impl Gauges {
         self.head_bytes.set(head_bytes as i64);
     }
 
-    /// After each change of segments.
+    /// After each change of segments, and of indexes.
     pub(super) fn rows(&self, state: &State) {
+        self.index_bytes.set(state.fields.bytes() as i64);
         let segments: usize = state.columns().map(|(_, column)| column.segments.len()).sum();
         self.segments.set(segments as i64);
         for (column, gauges) in state.vectors.iter().zip(&self.vectors) {
@@ -75,7 +78,7 @@ impl Gauges {
         let all = &self.metrics.collection;
         let label = &[self.collection.as_str()];
         // An error means only that the series is not there.
-        for gauge in [&all.points, &all.head_bytes, &all.segments] {
+        for gauge in [&all.points, &all.head_bytes, &all.index_bytes, &all.segments] {
             let _ = gauge.remove_label_values(label);
         }
         let _ = all.merges.remove_label_values(label);

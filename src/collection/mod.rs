@@ -10,6 +10,7 @@
 
 mod apply;
 mod column;
+mod error;
 mod fields;
 mod flush;
 mod gauges;
@@ -28,10 +29,11 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod top;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,13 +42,15 @@ use crate::filter::Filter;
 use crate::metrics::Metrics;
 use crate::point::{Path, Payload, PointId, Schema, VectorParams};
 use crate::position::Seq;
-use crate::rows::{ColumnType, FORMAT, Labels};
+use crate::rows::{ColumnType, Labels};
 use column::Column;
 use fields::Fields;
 use gauges::Gauges;
 use ids::Ids;
 use state::{State, Which};
+use wishes::Wishes;
 
+pub use error::{OpenError, ReadError};
 pub use fields::{IndexEntry, IndexInfo};
 pub use flush::{Flushed, Sealed};
 pub use graph::GraphError;
@@ -64,6 +68,8 @@ pub struct CollectionOptions {
     pub segment_rows_max: u32,
     /// Segments with a larger share of dead rows are merged. 0 to 1, default 0.3.
     pub dead_share_max: f64,
+    /// Payload indexes that are made because filters often read many payloads. Default 8.
+    pub automatic_indexes_max: usize,
 }
 
 impl Default for CollectionOptions {
@@ -72,6 +78,7 @@ impl Default for CollectionOptions {
             graph_rows_min: 50_000,
             segment_rows_max: 1_000_000,
             dead_share_max: 0.3,
+            automatic_indexes_max: 8,
         }
     }
 }
@@ -183,38 +190,6 @@ pub enum Query {
     Point(PointId),
 }
 
-/// What is wrong with a read. The API answers each but `Failed` as a client error.
-#[derive(Debug, thiserror::Error, PartialEq)]
-pub enum ReadError {
-    #[error("vector `{given}` does not exist in this collection: it has {known}")]
-    UnknownVector { given: String, known: String },
-    #[error("the query has {given} dimensions, vector `{name}` has {expected}")]
-    WrongDimension { name: String, given: usize, expected: usize },
-    #[error("the query has a value that is not a finite 32-bit float")]
-    NotFinite,
-    #[error("point {0} does not exist, or has no such vector")]
-    NoSuchPoint(PointId),
-    #[error(
-        "No range index for `order_by` key: `{key}`. Please create one to use `order_by`: an \
-         integer, float or datetime index"
-    )]
-    NoOrder { key: String },
-    /// Not the client's fault.
-    #[error("the search failed: {0}")]
-    Failed(crate::ann::AnnError),
-}
-
-/// Why a collection's files cannot be used. Names the file and the remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("{}: {what}. The file is part of the manifest: restore it from a copy, or restore the whole data directory", file.display())]
-    Damaged { file: PathBuf, what: String },
-    #[error("{}: {source}", file.display())]
-    Io { file: PathBuf, source: std::io::Error },
-    #[error("{}: its format is {found}, this program reads up to {FORMAT}. Upgrade the program", file.display())]
-    Newer { file: PathBuf, found: u32 },
-}
-
 /// What there is, counted at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
@@ -250,6 +225,7 @@ pub struct Collection {
     options: CollectionOptions,
     disk: Disk,
     state: RwLock<State>,
+    wishes: Mutex<Wishes>,
     gauges: Gauges,
 }
 
@@ -294,6 +270,7 @@ impl Collection {
             options,
             disk,
             state: RwLock::new(state),
+            wishes: Mutex::default(),
             gauges,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::select::Captured;
 use super::state::{State, Which};
 use super::{Collection, PayloadSelect, PointView, ReadError, Select, VectorSelect};
 use crate::filter::Filter;
@@ -41,7 +40,7 @@ impl Collection {
     }
 
     pub fn count(&self, filter: &Filter) -> u64 {
-        let captured = Captured::take(&self.read(), &self.vectors, filter, Which::Payload);
+        let captured = self.capture(&self.read(), filter, Which::Payload);
         captured.count(&captured.facts.evaluator(filter, &self.vectors))
     }
 

@@ -10,7 +10,7 @@ use super::select::{Captured, Points, finish, unchanged};
 use super::slots::Slots;
 use super::state::{State, Which};
 use super::top::{Scored, Top};
-use super::{Collection, Query, ReadError, ScoredPoint, Search, VectorColumn};
+use super::{Collection, Query, ReadError, ScoredPoint, Search};
 use crate::ann::{self, AnnError, Matrix, Plan, Selector};
 use crate::point::{Distance, PointId};
 use crate::position::Seq;
@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 2;
 /// A search as it is carried out: checked, and the query normalised.
 struct Task<'a> {
     search: &'a Search,
-    vectors: &'a [VectorColumn],
+    collection: &'a Collection,
     place: usize,
     distance: Distance,
     /// How many points are kept: those passed over, too.
@@ -47,7 +47,7 @@ impl Collection {
         let query = self.query(place, &search.query)?;
         let distance = self.vectors[place].params.distance;
         let room = search.limit.saturating_add(search.offset);
-        let task = Task { search, vectors: &self.vectors, place, distance, room };
+        let task = Task { search, collection: self, place, distance, room };
         for _ in 0..ATTEMPTS {
             let capture = task.capture(&self.read(), &query)?;
             let winners = task.winners(&capture)?;
@@ -102,7 +102,7 @@ impl Task<'_> {
             (Query::Vector(vector), given) => (given.as_ref().unwrap_or(vector).clone(), None),
         };
         let wanted = Which::Vector(self.place);
-        let points = Captured::take(state, self.vectors, &self.search.filter, wanted);
+        let points = self.collection.capture(state, &self.search.filter, wanted);
         let parts = match points.points {
             Points::Few(_) => Vec::new(),
             Points::Many { .. } => column.view(),
@@ -120,7 +120,8 @@ impl Task<'_> {
     }
 
     fn offer_all(&self, capture: &Capture, top: &mut Top) -> Result<(), AnnError> {
-        let evaluator = capture.points.facts.evaluator(&self.search.filter, self.vectors);
+        let evaluator =
+            capture.points.facts.evaluator(&self.search.filter, &self.collection.vectors);
         match &capture.points.points {
             Points::Few(candidates) => {
                 for candidate in candidates {

@@ -10,7 +10,6 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::Collection;
-use super::select::Captured;
 use super::state::{State, Which};
 use crate::ann;
 use crate::filter::Filter;
@@ -327,7 +326,7 @@ impl Collection {
 
     /// The points that a filter matches now, with what is staged, in order of id.
     fn matching(&self, filter: &Filter, staged: &Staged<'_>) -> Vec<PointId> {
-        let captured = Captured::take(&self.read(), &self.vectors, filter, Which::Payload);
+        let captured = self.capture(&self.read(), filter, Which::Payload);
         let evaluator = captured.facts.evaluator(filter, &self.vectors);
         let slots = captured.slots(&evaluator);
         let state = self.read();

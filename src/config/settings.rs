@@ -63,6 +63,8 @@ pub struct StorageSettings {
     pub segment_rows_max: u32,
     /// Segments with a larger share of dead rows are merged.
     pub dead_share_max: f64,
+    /// Payload indexes that a collection makes by itself.
+    pub automatic_indexes_max: usize,
 }
 
 impl Default for StorageSettings {
@@ -78,6 +80,7 @@ impl Default for StorageSettings {
             graph_rows_min: catalog.collection.graph_rows_min,
             segment_rows_max: catalog.collection.segment_rows_max,
             dead_share_max: catalog.collection.dead_share_max,
+            automatic_indexes_max: catalog.collection.automatic_indexes_max,
         }
     }
 }

@@ -266,6 +266,7 @@ impl crate::config::StorageSettings {
             graph_rows_min: self.graph_rows_min,
             segment_rows_max: self.segment_rows_max,
             dead_share_max: self.dead_share_max,
+            automatic_indexes_max: self.automatic_indexes_max,
         }
     }
 

@@ -53,7 +53,9 @@ impl Match {
             Match::Except(list) => !value.is_null() && !list.contains(value),
             Match::Text(_) | Match::TextAny(_) | Match::Phrase(_) => {
                 let options = TextOptions { phrase_matching: true, ..TextOptions::default() };
-                value.as_str().is_some_and(|text| self.holds_text(&[options.tokens(text)], &options))
+                value
+                    .as_str()
+                    .is_some_and(|text| self.holds_text(&[options.tokens(text)], &options))
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::selector::{ClearPayloadBody, DeleteBody};
@@ -42,8 +42,10 @@ pub fn decode_message(
         Refusal::new(Reason::NotUtf8, detail)
     })?;
     check_nesting(value)?;
-    let body: MessageBody = parse(text.as_bytes())
-        .map_err(|InvalidJson { reason, detail }| Refusal::new(reason, detail))?;
+    let body: MessageBody = serde_json::from_str(text).map_err(|error| {
+        let InvalidJson { reason, detail } = located::<MessageBody>(value, &error);
+        Refusal::new(reason, detail)
+    })?;
     body.into_message(collection)
 }
 
@@ -55,23 +57,26 @@ pub struct InvalidJson {
     pub detail: String,
 }
 
-/// Parses JSON into a body. Only a text that fails is parsed again, with its path noted: noting
-/// costs more than parsing where a text is mostly numbers.
-pub fn parse<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, InvalidJson> {
-    serde_json::from_slice(text).map_err(|error| {
-        let reason = match error.classify() {
-            serde_json::error::Category::Data => Reason::InvalidMessage,
-            _ => Reason::NotJson,
-        };
-        let mut noted = serde_json::Deserializer::from_slice(text);
-        let detail = match serde_path_to_error::deserialize::<_, T>(&mut noted) {
-            Err(with_path) if with_path.path().iter().next().is_some() => {
-                format!("{}: {}", with_path.path(), with_path.inner())
-            }
-            _ => error.to_string(),
-        };
-        InvalidJson { reason, detail }
-    })
+/// Parses JSON into a body.
+pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, InvalidJson> {
+    serde_json::from_slice(text).map_err(|error| located::<T>(text, &error))
+}
+
+/// Parses a text that failed once more, with its path noted. Not the first time: noting costs
+/// more than parsing where a text is mostly numbers.
+fn located<T: DeserializeOwned>(text: &[u8], error: &serde_json::Error) -> InvalidJson {
+    let reason = match error.classify() {
+        serde_json::error::Category::Data => Reason::InvalidMessage,
+        _ => Reason::NotJson,
+    };
+    let mut noted = serde_json::Deserializer::from_slice(text);
+    let detail = match serde_path_to_error::deserialize::<_, T>(&mut noted) {
+        Err(with_path) if with_path.path().iter().next().is_some() => {
+            format!("{}: {}", with_path.path(), with_path.inner())
+        }
+        _ => error.to_string(),
+    };
+    InvalidJson { reason, detail }
 }
 
 /// Refuses what nests deeper than [`NESTING_MAX`]. Nearly every message has fewer opening

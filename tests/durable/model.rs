@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pointd::catalog::Counters;
 use pointd::filter::{Filter, Subject};
 use pointd::operation::{
-    Body, Message, Operation, Original, PointVectors, Reason, Selector, to_json,
+    Body, Message, Operation, Original, PointVectors, Reason, Selector, UpsertPoint, to_json,
 };
 use pointd::point::{FieldSchema, NamedVector, Path, PointId};
 use pointd::position::{Fingerprint, Mark, Offset, Position, Seq, Stream, UnixMillis};
@@ -189,23 +189,7 @@ fn change_points(
     points: &mut BTreeMap<PointId, SeenPoint>,
 ) -> Result<(), Reason> {
     match operation {
-        Operation::Upsert(upserts) => {
-            for point in upserts {
-                let wrong = |vector: &NamedVector| {
-                    schema().vectors[&vector.name].size != vector.values.len()
-                };
-                if point.vectors.iter().any(wrong) {
-                    return Err(Reason::WrongDimension);
-                }
-                let vectors = point.vectors.iter().cloned();
-                let seen = SeenPoint {
-                    version: seq,
-                    payload: String::from_utf8(point.payload.as_bytes().to_vec()).unwrap(),
-                    vectors: vectors.map(|vector| (vector.name, vector.values)).collect(),
-                };
-                points.insert(point.id, seen);
-            }
-        }
+        Operation::Upsert(upserts) => upsert(seq, upserts, points)?,
         Operation::DeletePoints(Selector::Ids(ids)) => {
             for id in ids {
                 points.remove(id);
@@ -256,6 +240,24 @@ fn change_points(
 }
 
 type Points = BTreeMap<PointId, SeenPoint>;
+
+fn upsert(seq: Seq, upserts: &[UpsertPoint], points: &mut Points) -> Result<(), Reason> {
+    for point in upserts {
+        let wrong =
+            |vector: &NamedVector| schema().vectors[&vector.name].size != vector.values.len();
+        if point.vectors.iter().any(wrong) {
+            return Err(Reason::WrongDimension);
+        }
+        let vectors = point.vectors.iter().cloned();
+        let seen = SeenPoint {
+            version: seq,
+            payload: String::from_utf8(point.payload.as_bytes().to_vec()).unwrap(),
+            vectors: vectors.map(|vector| (vector.name, vector.values)).collect(),
+        };
+        points.insert(point.id, seen);
+    }
+    Ok(())
+}
 
 fn matches(filter: &Filter, id: PointId, point: &SeenPoint) -> bool {
     let payload = serde_json::from_str(&point.payload).unwrap();

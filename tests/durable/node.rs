@@ -28,8 +28,12 @@ pub struct Node {
 
 /// Sizes so small that everything the real ones do happens within a hundred records.
 pub fn catalog_options() -> CatalogOptions {
-    let collection =
-        CollectionOptions { graph_rows_min: 3, segment_rows_max: 64, dead_share_max: 0.3 };
+    let collection = CollectionOptions {
+        graph_rows_min: 3,
+        segment_rows_max: 64,
+        dead_share_max: 0.3,
+        ..CollectionOptions::default()
+    };
     CatalogOptions { collection, ..CatalogOptions::default() }
 }
 

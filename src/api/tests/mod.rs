@@ -10,7 +10,7 @@ mod shutdown;
 mod views;
 mod writes;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -34,6 +34,8 @@ use crate::wal::LogId;
 pub struct Direct {
     catalog: Arc<Catalog>,
     raised: watch::Sender<Seq>,
+    /// One record at a time.
+    turn: Mutex<()>,
 }
 
 impl Direct {
@@ -49,6 +51,7 @@ impl Direct {
 
     /// In the middle of a frame: readers see it, and nobody is woken yet.
     fn apply_quietly(&self, position: Option<Position>, body: RecordBody) -> (Seq, Outcome) {
+        let _turn = self.turn.lock().unwrap();
         let seq = self.catalog.applied().next();
         let record = Applied { seq, time: UnixMillis(1_700_000_000_000), position, body };
         (seq, self.catalog.apply(record))
@@ -99,7 +102,8 @@ impl Fixture {
         let catalog = Catalog::open(&Disk::new(), directory.path(), options, &metrics).unwrap();
         let catalog = Arc::new(catalog);
         let (raised, applied) = watch::channel(Seq::default());
-        let direct = Arc::new(Direct { catalog: Arc::clone(&catalog), raised });
+        let direct =
+            Arc::new(Direct { catalog: Arc::clone(&catalog), raised, turn: Mutex::default() });
         let doors = Doors {
             catalog,
             collection: CollectionOptions::default(),

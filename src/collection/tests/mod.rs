@@ -8,6 +8,7 @@ mod meanwhile;
 mod model;
 mod speed;
 mod threads;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +23,12 @@ use crate::point::{Distance, NamedVector};
 
 /// Merges and graphs set in at once.
 fn eager() -> CollectionOptions {
-    CollectionOptions { graph_rows_min: 2, segment_rows_max: 64, dead_share_max: 0.3 }
+    CollectionOptions {
+        graph_rows_min: 2,
+        segment_rows_max: 64,
+        dead_share_max: 0.3,
+        ..CollectionOptions::default()
+    }
 }
 
 fn schema() -> Schema {
