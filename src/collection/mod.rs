@@ -18,7 +18,9 @@ mod ids;
 mod merge;
 mod open;
 mod order;
+mod query;
 mod read;
+mod sample;
 mod scroll;
 mod search;
 mod select;
@@ -53,6 +55,8 @@ pub use fields::{IndexEntry, IndexInfo};
 pub use flush::{Flushed, Sealed};
 pub use graph::GraphError;
 pub use order::Ordered;
+pub use query::{Example, Like, Objective, Pair, Query, Recommend};
+pub use sample::Sample;
 
 /// As many as there are numbers for slots.
 const SLOTS_MAX: u32 = u32::MAX;
@@ -181,13 +185,6 @@ pub struct Search {
     pub select: Select,
 }
 
-#[derive(Clone, Debug)]
-pub enum Query {
-    Vector(Vec<f32>),
-    /// The vector of this point, which is itself left out of the answer.
-    Point(PointId),
-}
-
 /// What is wrong with a read. The API answers each but `Failed` as a client error.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ReadError {
@@ -197,8 +194,15 @@ pub enum ReadError {
     WrongDimension { name: String, given: usize, expected: usize },
     #[error("the query has a value that is not a finite 32-bit float")]
     NotFinite,
-    #[error("point {0} does not exist, or has no such vector")]
+    #[error("point {0} does not exist")]
     NoSuchPoint(PointId),
+    #[error("point {0} has no such vector")]
+    NoVector(PointId),
+    #[error(
+        "a recommendation with the strategy `{strategy}` needs a {wanted} example: a vector, or a \
+         point that has the vector"
+    )]
+    NoExample { strategy: &'static str, wanted: &'static str },
     #[error(
         "No range index for `order_by` key: `{key}`. Please create one to use `order_by`: an \
          integer, float or datetime index"
