@@ -16,14 +16,21 @@ use crate::filter::Filter;
 use crate::operation::{Operation, PointVectors, Reason, Refusal, Selector, UpsertPoint};
 use crate::point::{Distance, NamedVector, Payload, PointId, Slot, UNNAMED, merge};
 
+/// What one message may make of payloads that are stored already: it is held in memory until it is
+/// published, and its replay must not need more than there is. A constant, as the outcome of a
+/// record never depends on configuration.
+const PAYLOAD_BYTES_MAX: usize = 512 << 20;
+
 /// The points a message touches, as it leaves them.
 #[derive(Default)]
 pub(super) struct Staged<'a> {
     pub(super) points: BTreeMap<PointId, Touched<'a>>,
     /// Vectors as they will be stored, where that is not as they were given.
     normalized: Vec<f32>,
-    /// Filters select nothing: for a look ahead that reads no payloads.
+    /// For a look ahead that reads no payloads: filters select nothing, payloads stay.
     rough: bool,
+    /// Of payloads that were made here.
+    payload_bytes: usize,
 }
 
 /// A point as the operations so far leave it.
@@ -261,8 +268,9 @@ impl Collection {
             self.place_of(name).ok_or_else(refuse)
         };
         let places = names.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
+        let rough = staged.rough;
         self.each_of(points, staged, Missing::Refuse, |state, point| {
-            for place in places.iter().copied() {
+            for place in places.iter().copied().filter(|_| !rough) {
                 if point.has_vector(state, place) {
                     point.set_vector(place, Vector::Gone);
                     // A row that ends leaves no trace once merged: the payload's new row carries
@@ -289,11 +297,27 @@ impl Collection {
         staged: &mut Staged<'a>,
         mut change: impl FnMut(&mut Map<String, Value>),
     ) -> Result<(), Refusal> {
+        let (rough, mut bytes) = (staged.rough, staged.payload_bytes);
         self.each_of(points, staged, Missing::Refuse, |state, point| {
+            // Beyond the bound nothing is made any more: the message will be refused.
+            if rough || bytes > PAYLOAD_BYTES_MAX {
+                return;
+            }
             let mut payload = map(&point.payload(state));
             change(&mut payload);
-            point.payload = Some(Payload::from_map(&payload));
-        })
+            let payload = Payload::from_map(&payload);
+            bytes += payload.as_bytes().len();
+            point.payload = Some(payload);
+        })?;
+        staged.payload_bytes = bytes;
+        if bytes <= PAYLOAD_BYTES_MAX {
+            return Ok(());
+        }
+        let detail = format!(
+            "it would write more than {PAYLOAD_BYTES_MAX} bytes of payloads at once: select fewer \
+             points by each of several messages"
+        );
+        Err(Refusal::new(Reason::TooLarge, detail))
     }
 
     fn each_of<'a>(
@@ -326,6 +350,11 @@ impl Collection {
 
     /// The points that a filter matches now, with what is staged, in order of id.
     fn matching(&self, filter: &Filter, staged: &Staged<'_>) -> Vec<PointId> {
+        // After a start, to fill them costs about what one filter without them does, and there
+        // may be thousands to replay.
+        if filter.reads_keys() {
+            while self.read().fields.has_gaps() && self.fill_index() {}
+        }
         let captured = self.capture(&self.read(), filter, Which::Payload);
         let evaluator = captured.facts.evaluator(filter, &self.vectors);
         let slots = captured.slots(&evaluator);
