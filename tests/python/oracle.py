@@ -155,7 +155,7 @@ def name_of(number):
 
 def drive(server, seed, number, operations):
     """One sequence over HTTP. Gives its end state and how much was compared."""
-    chance = Chance(f"oracle {seed} {number}", booleans=False)
+    chance = Chance(f"oracle {seed} {number}", of_client=False)
     schema = SCHEMAS[number % len(SCHEMAS)]
     rest, edge = Rest(server, name_of(number)), Edge(schema)
     rest.create(schema)
@@ -185,7 +185,7 @@ def drive(server, seed, number, operations):
 
 def compose(server, seed, number, operations):
     """One sequence as messages. Gives them, its end state and how many are to be refused."""
-    chance = Chance(f"messages {seed} {number}", booleans=False)
+    chance = Chance(f"messages {seed} {number}", of_client=False)
     schema = SCHEMAS[number % len(SCHEMAS)]
     collection, edge = name_of(number), Edge(schema)
     Rest(server, collection).create(schema)
