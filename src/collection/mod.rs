@@ -27,6 +27,7 @@ mod search;
 mod select;
 mod slots;
 mod stage;
+mod staged;
 mod state;
 #[cfg(test)]
 mod tests;

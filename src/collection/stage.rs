@@ -4,12 +4,10 @@
 //! operation sees the points as the first two made them. Nothing is changed here, so a message
 //! that cannot be applied is refused whole.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-
 use serde_json::{Map, Value};
 
 use super::Collection;
+use super::staged::{Staged, Touched, Vector};
 use super::state::{State, Which};
 use crate::ann;
 use crate::filter::Filter;
@@ -21,96 +19,11 @@ use crate::point::{Distance, NamedVector, Payload, PointId, Slot, UNNAMED, merge
 /// record never depends on configuration.
 const PAYLOAD_BYTES_MAX: usize = 512 << 20;
 
-/// The points a message touches, as it leaves them.
-#[derive(Default)]
-pub(super) struct Staged<'a> {
-    pub(super) points: BTreeMap<PointId, Touched<'a>>,
-    /// Vectors as they will be stored, where that is not as they were given.
-    normalized: Vec<f32>,
-    /// For a look ahead that reads no payloads: filters select nothing, payloads stay.
-    rough: bool,
-    /// Of payloads that were made here.
-    payload_bytes: usize,
-}
-
-/// A point as the operations so far leave it.
-#[derive(Default)]
-pub(super) struct Touched<'a> {
-    /// Its slot, if the point was there before the message.
-    pub(super) slot: Option<Slot>,
-    pub(super) exists: bool,
-    /// `None`: as it was.
-    pub(super) payload: Option<Payload>,
-    /// Whether it was made anew, so that vectors that are not listed are none.
-    pub(super) whole: bool,
-    /// By place in the schema, each at most once.
-    pub(super) vectors: Vec<(usize, Vector<'a>)>,
-}
-
-#[derive(Clone)]
-pub(super) enum Vector<'a> {
-    Given(&'a [f32]),
-    /// In [`Staged::normalized`].
-    Normalized(Range<usize>),
-    Gone,
-}
-
 /// What becomes of an id that has no point.
 #[derive(Clone, Copy)]
 enum Missing {
     PassOver,
     Refuse,
-}
-
-impl<'a> Staged<'a> {
-    fn touch(&mut self, state: &State, id: PointId) -> &mut Touched<'a> {
-        self.points.entry(id).or_insert_with(|| {
-            let slot = state.ids.get(id);
-            Touched { slot, exists: slot.is_some(), ..Touched::default() }
-        })
-    }
-
-    /// `None` for a vector that is gone.
-    pub(super) fn values<'s>(&'s self, vector: &'s Vector<'a>) -> Option<&'s [f32]> {
-        match vector {
-            Vector::Given(values) => Some(values),
-            Vector::Normalized(range) => {
-                Some(self.normalized.get(range.clone()).unwrap_or_default())
-            }
-            Vector::Gone => None,
-        }
-    }
-}
-
-impl<'a> Touched<'a> {
-    fn delete(&mut self) {
-        *self = Touched { slot: self.slot, ..Touched::default() };
-    }
-
-    fn replace(&mut self, payload: Payload) {
-        let slot = self.slot;
-        *self =
-            Touched { slot, exists: true, payload: Some(payload), whole: true, vectors: vec![] };
-    }
-
-    fn set_vector(&mut self, place: usize, vector: Vector<'a>) {
-        match self.vectors.iter_mut().find(|(known, _)| *known == place) {
-            Some((_, known)) => *known = vector,
-            None => self.vectors.push((place, vector)),
-        }
-    }
-
-    pub(super) fn has_vector(&self, state: &State, place: usize) -> bool {
-        match self.vectors.iter().find(|(known, _)| *known == place) {
-            Some((_, vector)) => !matches!(vector, Vector::Gone),
-            None => !self.whole && self.slot.is_some_and(|slot| state.vectors[place].has(slot)),
-        }
-    }
-
-    pub(super) fn payload(&self, state: &State) -> Payload {
-        let stored = || state.payload.row(self.slot?)?.payload();
-        self.payload.clone().or_else(stored).unwrap_or_else(Payload::empty)
-    }
 }
 
 impl Collection {
