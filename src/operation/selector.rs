@@ -53,13 +53,24 @@ pub(super) fn selector(
     refuse_shard_key(shard_key)?;
     let given = match (points, filter) {
         (Some(ids), None) => return Ok(Selector::Ids(ids)),
-        (None, Some(filter)) => return Ok(Selector::Filter(filter)),
+        (None, Some(filter)) => return logged(filter),
         (None, None) => "neither is given",
         (Some(_), Some(_)) => "both are given",
     };
     let detail =
         format!("say which points with either `points` (a list of point ids) or `filter`: {given}");
     Err(Refusal::new(Reason::InvalidMessage, detail))
+}
+
+/// The log keeps the filter as it is printed: one that cannot be may not get there.
+fn logged(filter: Filter) -> Result<Selector, Refusal> {
+    match serde_json::to_vec(&filter) {
+        Ok(_) => Ok(Selector::Filter(filter)),
+        Err(error) => {
+            let detail = format!("the filter cannot be kept in the log: {error}");
+            Err(Refusal::new(Reason::InvalidMessage, detail))
+        }
+    }
 }
 
 /// Any body may name shards in Qdrant.

@@ -96,7 +96,8 @@ impl PointRecord {
 
 /// Text that [`from_json`] reads back: for values whose own form in JSON is stable.
 pub(super) fn to_json<T: Serialize>(value: &T) -> Bytes {
-    // Maps of text, numbers and lists of such always serialise.
+    // Maps of text, numbers and lists of such always serialise; a filter was printed once
+    // before it became part of an operation.
     serde_json::to_vec(value).unwrap_or_default().into()
 }
 
