@@ -19,12 +19,33 @@ OPERATIONS = {
 }
 
 
+QUERIES = {
+    "recommend": models.RecommendQuery,
+    "discover": models.DiscoverQuery,
+    "context": models.ContextQuery,
+    "order_by": models.OrderByQuery,
+    "sample": models.SampleQuery,
+}
+
+
 class Refused(Exception):
     """The client raised something in place of an answer."""
 
 
 def filter_of(body):
     return None if body is None else models.Filter.model_validate(body)
+
+
+def query_of(body):
+    """A vector, an id, or an object whose key names the query."""
+    if not isinstance(body, dict):
+        return body
+    [name] = body
+    return QUERIES[name].model_validate(body)
+
+
+def lookup_of(body):
+    return None if body is None else models.LookupLocation(**body)
 
 
 def selector(body):
@@ -156,8 +177,9 @@ class Client:
     def query(self, body):
         answer = self.ask(
             "query_points",
-            query=body["query"],
+            query=query_of(body["query"]),
             using=body.get("using"),
+            lookup_from=lookup_of(body.get("lookup_from")),
             query_filter=filter_of(body.get("filter")),
             limit=body.get("limit", 10),
             offset=body.get("offset"),
@@ -168,11 +190,14 @@ class Client:
         )
         return {"points": [record(each) for each in answer.points]}
 
+    like = by_order = sample = query
+
     def queries(self, body):
         requests = [
             models.QueryRequest(
-                query=each["query"],
+                query=query_of(each["query"]),
                 using=each.get("using"),
+                lookup_from=lookup_of(each.get("lookup_from")),
                 filter=filter_of(each.get("filter")),
                 limit=each.get("limit", 10),
                 offset=each.get("offset"),

@@ -6,11 +6,13 @@ Prints how many answers were compared. Ends with an error at the first that diff
 small as it gets, with both answers.
 """
 
+import copy
 import json
 import sys
 import time
 import warnings
 
+import examples
 import judge
 import shrink
 import steps
@@ -29,13 +31,17 @@ DIFFERENCES = [
     " values, as in Qdrant; in local mode for all. The conditions of these names are the same.",
     "Equal scores and equal values come in order of id; in local mode in any order, so they are"
     " compared as a set.",
-    "order_by asks for a payload index, as Qdrant does, and sees values of its type: 1.0 is no"
-    " integer (Qdrant's index takes it for one). Local mode needs no index, and orders numbers and"
-    " dates of any field together.",
+    "order_by asks for a payload index, as Qdrant does, and sees values of its type; local mode"
+    " orders numbers and dates of any field together.",
     "An id that is asked for twice in one retrieve is not generated: Qdrant's engine gives the"
     " point once, local mode twice.",
     "A name of with_vector that the collection does not have is not generated: Qdrant's engine"
     " refuses it, local mode passes over it.",
+    "score_threshold of best_score, sum_scores, discover and context under Euclid and Manhattan is"
+    " not generated: the larger score is the better one, and Qdrant, like local mode, keeps the"
+    " smaller ones.",
+    "A recommendation passes over examples whose point has no such vector, as Qdrant does; local"
+    " mode refuses them, so they are taken out before it is asked.",
 ]
 
 ROUNDS = 30
@@ -43,6 +49,7 @@ READS = [*steps.READS, steps.retrieve]
 
 
 def queries(c, schema):
+    """A batch of queries."""
     return [steps.query(c, schema) for _ in range(c.random.randint(1, 3))]
 
 
@@ -53,13 +60,17 @@ class Case:
         self.remote, self.chance, self.schema = remote, chance, schema
         self.indexes = chance.few(steps.INDEXES, 0, 6) if chance.often(0.6) else []
         self.ordered = chance.often(0.5)
+        self.beside = {"upsert": {"points": [chance.point(schema) for _ in range(9)]}}
         self.done = []
         self.ours, self.theirs = self.build([])
 
     def build(self, done):
         """Both collections anew, after these steps."""
+        local = QdrantClient(":memory:")
+        for client in (self.remote, local):
+            Client(client, examples.BESIDE, self.schema).apply(self.beside)
         ours = Client(self.remote, "compared", self.schema)
-        theirs = Client(QdrantClient(":memory:"), "compared", self.schema)
+        theirs = Client(local, "compared", self.schema)
         for field, kind in self.indexes + (list(steps.ORDERED.items()) if self.ordered else []):
             ours.index(field, kind)
         for step in done:
@@ -105,8 +116,11 @@ class Case:
 
     def compare_read(self):
         chance, kinds = self.chance, READS + [queries]
-        make = chance.one(kinds + [steps.ordered] * 2 if self.ordered else kinds)
-        read = (make.__name__, make(chance, self.schema))
+        if self.ordered:
+            kinds = kinds + [steps.ordered] * 2 + [examples.by_order]
+        make = chance.one(kinds + examples.READS)
+        existing = [self.existing()] if make.__module__ == "examples" else []
+        read = (make.__name__, make(chance, self.schema, *existing))
         wrong = self.reads_differ(self.ours, self.theirs, read)
         if wrong:
             self.fail(wrong, read)
@@ -119,9 +133,9 @@ class Case:
         except Refused as refused:
             mine = refused
         try:
-            others = judge.ask_all(kind, local_order(kind, body), theirs)
-            if kind == "ordered":
-                others["points"] = of_type(body, others["points"])
+            others = judge.ask_all(kind, local(kind, body, theirs), theirs)
+            if kind in ("ordered", "by_order"):
+                others["points"] = of_type(key_of(body), others["points"])
         except Refused as refused:
             others = refused
         if isinstance(mine, Refused) or isinstance(others, Refused):
@@ -157,19 +171,49 @@ def by_filter(batch):
     return batch
 
 
-def local_order(kind, body):
-    """Local mode orders whatever is there: ask it for dates where dates were indexed."""
-    if kind != "ordered" or steps.ORDERED[body["order_by"]["key"]] != "datetime":
+def key_of(body):
+    """The field of an order."""
+    return (body.get("order_by") or body["query"]["order_by"])["key"]
+
+
+def local(kind, body, theirs):
+    """What local mode has to be asked for the same answer."""
+    if kind == "like":
+        return with_vectors_only(body, theirs)
+    # It orders whatever is there: ask it for dates where dates were indexed.
+    if kind not in ("ordered", "by_order") or steps.ORDERED[key_of(body)] != "datetime":
         return body
-    dates = {"key": body["order_by"]["key"], "range": {"gte": "0001-01-01T00:00:00Z"}}
+    dates = {"key": key_of(body), "range": {"gte": "0001-01-01T00:00:00Z"}}
     return {**body, "filter": {"must": [dates, body.get("filter", {})]}}
 
 
-def of_type(body, points):
-    """An index of integers has no floats, 1.0 neither: see DIFFERENCES."""
-    if steps.ORDERED[body["order_by"]["key"]] != "integer":
+def with_vectors_only(body, theirs):
+    """Without the examples that have no vector to recommend by."""
+    body = copy.deepcopy(body)
+    lookup = body.get("lookup_from", {})
+    name = lookup.get("vector", body.get("using", ""))
+
+    def lacks(example):
+        if isinstance(example, list):
+            return False
+        source = lookup.get("collection", theirs.collection)
+        found = theirs.client.retrieve(source, [example], with_vectors=True)
+        vectors = found[0].vector if found else [0]
+        return name not in vectors if isinstance(vectors, dict) else not vectors
+
+    for named in examples.named_points(body["query"]):
+        named[:] = [each for each in named if not lacks(each)]
+    return body
+
+
+def of_type(key, points):
+    """An index of integers takes whole floats for integers, and leaves out others."""
+    if steps.ORDERED[key] != "integer":
         return points
-    return [each for each in points if isinstance(each["order_value"], int)]
+    values = [each["order_value"] for each in points]
+    return [
+        each for each, value in zip(points, values) if value == int(value) and abs(value) <= 2**63
+    ]
 
 
 def main():

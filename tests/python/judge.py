@@ -93,8 +93,9 @@ def scored(body, ours, everything):
 
 
 def by_value(body, ours, everything):
-    """A scroll with `order_by`. Equal values may come in any order there."""
-    expected = everything[: body["limit"]]
+    """In order of a field. Equal values may come in any order there."""
+    begin = body.get("offset") or 0
+    expected = everything[begin : begin + body["limit"]]
     # An index of floats shows 3 as 3.0.
     values = [float(each.get("order_value", "nan")) for each in ours]
     wanted = [float(each["order_value"]) for each in expected]
@@ -105,6 +106,17 @@ def by_value(body, ours, everything):
     if len(set(found)) != len(found) or not known.keys() >= set(found):
         return f"found {found}, which is not part of {sorted(known)}"
     return next(filter(None, (point(each, known[key]) for each, key in zip(ours, found))), None)
+
+
+def by_chance(body, ours, everything):
+    """Any points of those that could be drawn."""
+    known = {each["id"]: each for each in everything}
+    found = {each["id"] for each in ours}
+    if len(ours) != min(body["limit"], len(everything)) or len(found) != len(ours):
+        return f"{len(found)} of {len(ours)} points, asked for {body['limit']} of {len(everything)}"
+    if not found <= known.keys() or any(each["score"] != 1 for each in ours):
+        return f"{ours} is not part of {sorted(map(rank, known))}, unscored"
+    return next(filter(None, (point(each, known[each["id"]]) for each in ours)), None)
 
 
 def walk(collection, body):
@@ -129,7 +141,7 @@ def ask(kind, body, collection):
 
 def ask_all(kind, body, collection):
     """Theirs: enough of it to judge ours by."""
-    if kind == "query":
+    if kind in ("query", "like", "by_order", "sample"):
         whole = {name: value for name, value in body.items() if name != "offset"}
         return collection.query({**whole, "limit": ALL})
     if kind == "queries":
@@ -141,12 +153,14 @@ def ask_all(kind, body, collection):
 
 def judge(kind, body, ours, theirs):
     """Of one read: what `ask` and `ask_all` gave."""
-    if kind == "query":
+    if kind in ("query", "like"):
         return scored(body, ours["points"], theirs["points"])
     if kind == "queries":
         answers = zip(body, ours, theirs)
         return next(filter(None, (judge("query", *each) for each in answers)), None)
-    if kind == "ordered":
+    if kind == "sample":
+        return by_chance(body, ours["points"], theirs["points"])
+    if kind in ("ordered", "by_order"):
         return by_value(body, ours["points"], theirs["points"])
     if kind == "retrieve":
         return listing(ours, theirs)

@@ -196,6 +196,28 @@ async fn points_and_searches_of_one_request_are_limited() {
 }
 
 #[tokio::test]
+async fn examples_of_one_request_are_limited() {
+    let mut fixture = Fixture::with_points().await;
+    fixture.settings.batch_max = 2;
+    let ask = async |path: &str, body: &str| {
+        fixture.ask("POST", &format!("/collections/demo/points/query{path}"), body).await.0
+    };
+    let by = |examples, strategy| {
+        format!(
+            r#"{{"query": {{"recommend": {{"positive": {examples}, "strategy": "{strategy}"}}}}}}"#
+        )
+    };
+    assert_eq!(ask("", &by("[1, 2]", "best_score")).await, 200);
+    assert_eq!(ask("", &by("[1, 2, [1, 0]]", "best_score")).await, 422);
+    // Those of an average make one vector.
+    assert_eq!(ask("", &by("[1, 2, [1, 0]]", "average_vector")).await, 200);
+    let batch = |queries: &[String]| format!(r#"{{"searches": [{}]}}"#, queries.join(","));
+    let (one, two) = (by("[1]", "sum_scores"), by("[1, 2]", "sum_scores"));
+    assert_eq!(ask("/batch", &batch(&[one.clone(), one.clone()])).await, 200);
+    assert_eq!(ask("/batch", &batch(&[one, two])).await, 422);
+}
+
+#[tokio::test]
 async fn a_read_that_finds_no_free_cpu_in_time_is_given_up() {
     let mut fixture = Fixture::with_points().await;
     fixture.settings.request_timeout = Duration::from_millis(50);

@@ -3,6 +3,7 @@
 
 mod changes;
 mod limits;
+mod queries;
 mod reading;
 mod refusals;
 mod shapes;

@@ -6,6 +6,7 @@ mod graphs;
 mod history;
 mod meanwhile;
 mod model;
+mod queries;
 mod speed;
 mod threads;
 mod wishes;

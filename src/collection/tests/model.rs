@@ -13,12 +13,12 @@ use crate::point::{FieldSchema, Path, merge};
 pub struct ModelPoint {
     version: Seq,
     payload: Map<String, Value>,
-    vectors: BTreeMap<String, Vec<f32>>,
+    pub(super) vectors: BTreeMap<String, Vec<f32>>,
 }
 
 #[derive(Clone, Default)]
 pub struct Model {
-    points: BTreeMap<PointId, ModelPoint>,
+    pub(super) points: BTreeMap<PointId, ModelPoint>,
     indexes: BTreeMap<Path, FieldSchema>,
 }
 
@@ -115,7 +115,7 @@ impl Model {
         }
     }
 
-    fn view(&self, id: PointId) -> Option<PointView> {
+    pub(super) fn view(&self, id: PointId) -> Option<PointView> {
         let point = self.points.get(&id)?;
         Some(PointView {
             id,
@@ -200,6 +200,7 @@ impl Model {
             }
             for name in schema().vectors.keys() {
                 self.check_search(collection, &filter, &matching, name);
+                self.check_examples(collection, &filter, &matching, name);
             }
         }
     }
