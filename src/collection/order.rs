@@ -1,6 +1,7 @@
 //! Points in order of a payload field, page by page.
 
 use std::ops::Bound;
+use std::sync::RwLockReadGuard;
 
 use super::read::{Picked, Wanted};
 use super::select::{Evaluator, Facts, answer};
@@ -53,8 +54,10 @@ impl Collection {
         let mut page = Vec::new();
         while page.len() < ordered.limit {
             let room = ordered.limit - page.len();
-            self.complete_index(&ordered.key);
-            let found = self.find_ordered(&self.read(), ordered, &wanted, from, room)?;
+            let found = {
+                let state = self.with_whole_index(&ordered.key);
+                self.find_ordered(&state, ordered, &wanted, from, room)?
+            };
             let evaluator = found.facts.evaluator(&ordered.filter, &self.vectors);
             let matches = |candidate: &Candidate| candidate.matches(&evaluator);
             let matching = found.candidates.into_iter().filter(matches);
@@ -69,14 +72,17 @@ impl Collection {
         Ok(page.into_iter().map(point).collect())
     }
 
-    /// Helps to fill the index, if it is not complete: without it every page would read every
-    /// payload.
-    fn complete_index(&self, key: &Path) {
-        let lacks = || {
+    /// A moment at which the index is complete, if there is one: helps to fill it. Without it
+    /// every page would read every payload.
+    fn with_whole_index(&self, key: &Path) -> RwLockReadGuard<'_, State> {
+        loop {
             let state = self.read();
-            state.fields.index(key).is_some() && !state.fields.is_complete(key)
-        };
-        while lacks() && self.fill_index() {}
+            if state.fields.index(key).is_none() || state.fields.is_complete(key) {
+                return state;
+            }
+            drop(state);
+            self.fill_index();
+        }
     }
 
     fn find_ordered(
