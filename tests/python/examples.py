@@ -30,8 +30,11 @@ def where(c, schema, body):
     if c.often(0.2):
         body["lookup_from"] = {"collection": c.one([BESIDE, BESIDE, "compared"])}
         if c.often(0.5):
-            # Its size may be another one: then it is refused.
-            names = [""] if unnamed(schema) else sorted(schema)
+            # One of another size is refused, where local mode takes it if no point is named.
+            names = [""]
+            if not unnamed(schema):
+                size = parameters["size"]
+                names = [name for name in sorted(schema) if schema[name]["size"] == size]
             body["lookup_from"]["vector"] = c.one(names)
     return parameters
 
