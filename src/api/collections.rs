@@ -11,6 +11,7 @@ use super::answer::Answer;
 use super::body::{Name, Params};
 use super::error::ApiError;
 use super::indexes::IndexView;
+use super::reading::Reading;
 use super::writes::UpdateStatus;
 use crate::ann::GraphParams;
 use crate::collection::{Collection, CollectionOptions, Info};
@@ -32,12 +33,16 @@ struct Existence {
     exists: bool,
 }
 
-pub(super) async fn list(State(shared): Context) -> Result<Answer, ApiError> {
+pub(super) async fn list(State(shared): Context, _: Reading) -> Result<Answer, ApiError> {
     let all = shared.doors.catalog.collections().into_iter();
     Answer::short(&List { collections: all.map(|(name, _)| Described { name }).collect() })
 }
 
-pub(super) async fn exists(State(shared): Context, Name(name): Name) -> Result<Answer, ApiError> {
+pub(super) async fn exists(
+    State(shared): Context,
+    Name(name): Name,
+    _: Reading,
+) -> Result<Answer, ApiError> {
     Answer::short(&Existence { exists: shared.doors.catalog.collection(&name).is_some() })
 }
 
@@ -66,7 +71,11 @@ pub(super) fn changed(status: UpdateStatus) -> Result<Answer, ApiError> {
     })
 }
 
-pub(super) async fn describe(State(shared): Context, Name(name): Name) -> Result<Answer, ApiError> {
+pub(super) async fn describe(
+    State(shared): Context,
+    Name(name): Name,
+    _: Reading,
+) -> Result<Answer, ApiError> {
     let collection = shared.collection(&name)?;
     Answer::short(&Description::of(&collection, &shared.doors.collection, &collection.info()))
 }

@@ -153,7 +153,9 @@ impl ApiError {
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::NoSuchPoint(_) => ApiError::NotFound(error.to_string()),
+            ReadError::NoSuchPoint(_) | ReadError::NoVector(_) => {
+                ApiError::NotFound(error.to_string())
+            }
             ReadError::Failed(_) => ApiError::Broken(error.to_string()),
             ReadError::UnknownVector { .. } => {
                 ApiError::BadInput(format!("Not existing vector name error: {error}"))

@@ -31,41 +31,12 @@ impl Body for CreateIndexBody {}
 #[serde(try_from = "Value")]
 struct FieldSchemaBody(FieldSchema);
 
-const SCHEMA: &str = "give a type as \"keyword\", \"integer\", \"float\", \"bool\", \"geo\", \
-                      \"datetime\", \"text\" or \"uuid\", or an object with its `type` and \
-                      parameters";
-
 impl TryFrom<Value> for FieldSchemaBody {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
-        let wrong = |what: String| format!("{what}: {SCHEMA}");
-        match value {
-            Value::String(name) => {
-                let data_type = field_type(&Value::String(name)).map_err(wrong)?;
-                Ok(FieldSchemaBody(data_type.into()))
-            }
-            Value::Object(mut params) => {
-                let missing = || wrong("a field's schema without its `type`".to_owned());
-                let given = params.remove("type").ok_or_else(missing)?;
-                let data_type = field_type(&given).map_err(wrong)?;
-                // An object of nothing but its type is the type's name, written longer.
-                let params = Some(params).filter(|params| !params.is_empty());
-                Ok(FieldSchemaBody(FieldSchema { data_type, params }))
-            }
-            other => {
-                let shown: String = other.to_string().chars().take(40).collect();
-                Err(wrong(format!("{shown} is not a field's schema")))
-            }
-        }
+        FieldSchema::from_json(value).map(FieldSchemaBody)
     }
-}
-
-fn field_type(given: &Value) -> Result<FieldType, String> {
-    FieldType::deserialize(given).map_err(|_| {
-        let shown: String = given.to_string().chars().take(40).collect();
-        format!("{shown} is not a type of field")
-    })
 }
 
 /// An index as a collection's description shows it.
@@ -97,7 +68,10 @@ pub(super) async fn create(
     Json { body, .. }: Json<CreateIndexBody>,
 ) -> Result<Answer, ApiError> {
     let Some(FieldSchemaBody(schema)) = body.field_schema else {
-        return Err(ApiError::validation("field_schema", format!("missing: {SCHEMA}")));
+        return Err(ApiError::validation(
+            "field_schema",
+            format!("missing: {}", FieldSchema::FORMS),
+        ));
     };
     let operation = Operation::CreateIndex { field: body.field_name, schema, from_config: false };
     let deadline = shared.deadline(params.timeout_seconds());

@@ -1,7 +1,8 @@
 //! One message: staged without the lock, published inside it.
 
 use super::fields::Change;
-use super::stage::{Staged, Touched, has_room};
+use super::stage::has_room;
+use super::staged::{Staged, Touched};
 use super::state::State;
 use super::{Collection, SLOTS_MAX};
 use crate::operation::{Operation, Reason, Refusal};

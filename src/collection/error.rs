@@ -14,8 +14,15 @@ pub enum ReadError {
     WrongDimension { name: String, given: usize, expected: usize },
     #[error("the query has a value that is not a finite 32-bit float")]
     NotFinite,
-    #[error("point {0} does not exist, or has no such vector")]
+    #[error("point {0} does not exist")]
     NoSuchPoint(PointId),
+    #[error("point {0} has no such vector")]
+    NoVector(PointId),
+    #[error(
+        "a recommendation with the strategy `{strategy}` needs a {wanted} example: a vector, or a \
+         point that has the vector"
+    )]
+    NoExample { strategy: &'static str, wanted: &'static str },
     #[error(
         "No range index for `order_by` key: `{key}`. Please create one to use `order_by`: an \
          integer, float or datetime index"

@@ -16,7 +16,7 @@ use super::slots::{Answer, Slots};
 use super::state::State;
 use crate::filter::{FieldCondition, Predicate, TextOptions};
 use crate::index::{Entries, FieldIndex};
-use crate::point::{FieldSchema, Path, Payload, Slot};
+use crate::point::{FieldSchema, FieldType, Path, Payload, Slot};
 
 /// Slots put into an index between two looks at the clock and the lock.
 const FILL_SLOTS: u32 = 1024;
@@ -145,6 +145,18 @@ impl Fields {
         self.asked_for().any(|known| known.index.field() == field && known.mark == COMPLETE)
     }
 
+    /// Whether an index that was asked for lacks points.
+    pub(super) fn has_gaps(&self) -> bool {
+        self.asked_for().any(|field| field.mark != COMPLETE)
+    }
+
+    /// Whether there is one of this key and kind, asked for or not.
+    pub(super) fn has(&self, field: &Path, data_type: FieldType) -> bool {
+        let is_it =
+            |index: &FieldIndex| index.field() == field && index.schema().data_type == data_type;
+        self.fields.iter().any(|known| is_it(&known.index))
+    }
+
     pub(super) fn entries(&self) -> Vec<IndexEntry> {
         let entry = |Field { index, .. }: &Field| IndexEntry {
             field: index.field().clone(),
@@ -235,7 +247,7 @@ impl Collection {
     }
 
     /// Puts some more points into an index that is not complete; false if all are. Payloads are
-    /// read without the lock.
+    /// read without the lock. Any thread, several at once too.
     pub fn fill_index(&self) -> bool {
         self.grant_wish();
         let Some(work) = Fill::next(&self.read()) else { return false };
@@ -251,6 +263,10 @@ impl Collection {
         }
         let (payloads, used) = (&state.payload, state.ids.slots_used());
         let field = &mut state.fields.fields[place];
+        // Another thread was faster.
+        if field.mark != from {
+            return true;
+        }
         let mut slot = from;
         for found in found {
             match (found, payloads.seq(Slot(slot))) {
@@ -301,7 +317,7 @@ impl Fill {
 }
 
 /// What a payload holds for an index; nothing if there is no payload.
-pub(super) fn extract(extractor: &FieldIndex, payload: Option<Payload>) -> Entries {
+fn extract(extractor: &FieldIndex, payload: Option<Payload>) -> Entries {
     let roots = BTreeSet::from([extractor.field().root().to_owned()]);
     let map = payload.and_then(|payload| payload.to_map_of(&roots).ok());
     extractor.extract(&map.unwrap_or_else(Map::<String, Value>::new))

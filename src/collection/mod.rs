@@ -19,12 +19,15 @@ mod ids;
 mod merge;
 mod open;
 mod order;
+mod query;
 mod read;
+mod sample;
 mod scroll;
 mod search;
 mod select;
 mod slots;
 mod stage;
+mod staged;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -55,6 +58,8 @@ pub use fields::{IndexEntry, IndexInfo};
 pub use flush::{Flushed, Sealed};
 pub use graph::GraphError;
 pub use order::Ordered;
+pub use query::{Example, Like, Objective, Pair, Query, Recommend};
+pub use sample::Sample;
 
 /// As many as there are numbers for slots.
 const SLOTS_MAX: u32 = u32::MAX;
@@ -181,13 +186,6 @@ pub struct Search {
     /// Overrides the width of the graph search.
     pub ef: Option<usize>,
     pub select: Select,
-}
-
-#[derive(Clone, Debug)]
-pub enum Query {
-    Vector(Vec<f32>),
-    /// The vector of this point, which is itself left out of the answer.
-    Point(PointId),
 }
 
 /// What there is, counted at one moment.

@@ -2,14 +2,13 @@
 
 use std::ops::Bound;
 
-use super::fields::extract;
 use super::read::{Picked, Wanted};
 use super::select::{Evaluator, Facts, answer};
 use super::slots::Answer;
 use super::state::State;
 use super::{Collection, PointView, ReadError, Select};
 use crate::filter::Filter;
-use crate::index::{Direction, FieldIndex, OrderValue};
+use crate::index::{Direction, OrderValue};
 use crate::point::{Path, PointId, Slot};
 use crate::rows::Row;
 
@@ -54,6 +53,7 @@ impl Collection {
         let mut page = Vec::new();
         while page.len() < ordered.limit {
             let room = ordered.limit - page.len();
+            self.complete_index(&ordered.key);
             let found = self.find_ordered(&self.read(), ordered, &wanted, from, room)?;
             let evaluator = found.facts.evaluator(&ordered.filter, &self.vectors);
             let matches = |candidate: &Candidate| candidate.matches(&evaluator);
@@ -69,6 +69,16 @@ impl Collection {
         Ok(page.into_iter().map(point).collect())
     }
 
+    /// Helps to fill the index, if it is not complete: without it every page would read every
+    /// payload.
+    fn complete_index(&self, key: &Path) {
+        let lacks = || {
+            let state = self.read();
+            state.fields.index(key).is_some() && !state.fields.is_complete(key)
+        };
+        while lacks() && self.fill_index() {}
+    }
+
     fn find_ordered(
         &self,
         state: &State,
@@ -81,21 +91,18 @@ impl Collection {
         let index = state.fields.index(&ordered.key).ok_or_else(none)?;
         let answer = answer(state, &self.vectors, &ordered.filter);
         let facts = state.facts();
-        let whole;
-        let index = match state.fields.is_complete(&ordered.key) {
-            true => index,
-            false => {
-                whole = index_of_all(state, index).map_err(|_| none())?;
-                &whole
-            }
-        };
         let first = match from {
             Bound::Included(value) | Bound::Excluded(value) => Some(value),
             Bound::Unbounded => None,
         };
         let values = index.ordered(first, ordered.direction).ok_or_else(none)?;
-        let mut values =
-            values.skip_while(|(value, _)| matches!(from, Bound::Excluded(last) if *value == last));
+        // Only forward, so that the pages come to an end.
+        let is_seen = |value: OrderValue| match (from, ordered.direction) {
+            (Bound::Excluded(last), Direction::Ascending) => value <= last,
+            (Bound::Excluded(last), Direction::Descending) => value >= last,
+            _ => false,
+        };
+        let mut values = values.skip_while(|(value, _)| is_seen(*value));
         let (candidates, last) = take(state, &answer, wanted, &mut values, room);
         Ok(Found { candidates, facts, last })
     }
@@ -108,17 +115,32 @@ impl Candidate {
     }
 }
 
-/// What an index that is still being filled will be: reads every payload.
-fn index_of_all(state: &State, index: &FieldIndex) -> Result<FieldIndex, String> {
-    let mut whole = FieldIndex::new(index.field(), index.schema())?;
-    for slot in state.ids.existing().iter() {
-        let payload = state.payload.row(Slot(slot)).and_then(|row| row.payload());
-        whole.insert(slot, &extract(&whole, payload));
-    }
-    Ok(whole)
+/// Points with an equal value.
+#[derive(Default)]
+struct Run {
+    /// And whether the point matches for sure.
+    points: Vec<(PointId, Slot, bool)>,
+    sure: usize,
 }
 
-/// Takes whole runs of equal values until there are enough, each run in order of id.
+impl Run {
+    /// The first `room` in order of id, and those before them that may match.
+    fn take(&mut self, room: usize, mut each: impl FnMut(PointId, Slot, bool)) {
+        self.points.sort_unstable();
+        let mut left = room;
+        for (id, slot, is_sure) in self.points.drain(..) {
+            if left == 0 {
+                break;
+            }
+            left -= usize::from(is_sure);
+            each(id, slot, is_sure);
+        }
+        self.points.clear();
+        self.sure = 0;
+    }
+}
+
+/// Takes whole runs of equal values until there are enough, each in order of id.
 fn take(
     state: &State,
     answer: &Answer,
@@ -127,11 +149,20 @@ fn take(
     room: usize,
 ) -> (Vec<Candidate>, Option<OrderValue>) {
     let (mut candidates, mut sure) = (Vec::new(), 0);
-    let (mut run, mut last) = (0, None);
+    let mut run = Run::default();
+    let mut flush = |value: OrderValue, run: &mut Run, sure: &mut usize| {
+        let left = room - (*sure).min(room);
+        *sure += run.sure;
+        run.take(left, |id, slot, is_sure| {
+            let picked = wanted.pick(state, id, slot);
+            let unsure = state.payload.row(slot).filter(|_| !is_sure);
+            candidates.push(Candidate { value, id, slot, picked, unsure });
+        });
+    };
+    let mut last: Option<OrderValue> = None;
     for (seen, (value, slot)) in values.enumerate() {
-        if last.is_some_and(|last| last != value) {
-            sort_run(&mut candidates[run..]);
-            run = candidates.len();
+        if let Some(ended) = last.filter(|last| *last != value) {
+            flush(ended, &mut run, &mut sure);
             if sure >= room || seen >= room.max(HOLD_VALUES) {
                 return (candidates, last);
             }
@@ -139,19 +170,14 @@ fn take(
         last = Some(value);
         let slot = Slot(slot);
         let is_sure = answer.sure.contains(slot);
-        if !is_sure && !answer.maybe.contains(slot) {
-            continue;
+        if is_sure || answer.maybe.contains(slot) {
+            let Some(row) = state.payload.row(slot) else { continue };
+            run.points.push((row.key().id, slot, is_sure));
+            run.sure += usize::from(is_sure);
         }
-        sure += usize::from(is_sure);
-        let Some(row) = state.payload.row(slot) else { continue };
-        let id = row.key().id;
-        let picked = wanted.pick(state, id, slot);
-        candidates.push(Candidate { value, id, slot, picked, unsure: (!is_sure).then_some(row) });
     }
-    sort_run(&mut candidates[run..]);
+    if let Some(ended) = last {
+        flush(ended, &mut run, &mut sure);
+    }
     (candidates, None)
-}
-
-fn sort_run(run: &mut [Candidate]) {
-    run.sort_unstable_by_key(|candidate| candidate.id);
 }

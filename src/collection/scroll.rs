@@ -42,8 +42,11 @@ impl Collection {
         // One more than asked for, which the next page begins with.
         let room = scroll.limit.saturating_add(1);
         let (mut from, mut page) = (scroll.offset, Vec::new());
+        // Grows while little matches: what a hold begins with, the filter's answer, costs too.
+        let mut hold = HOLD_IDS;
         loop {
-            let found = self.find(&self.read(), scroll, &wanted, from, room - page.len());
+            let found = self.find(&self.read(), scroll, &wanted, from, (room - page.len(), hold));
+            hold = (hold * 2).min(HOLD_SURE_IDS);
             let evaluator = found.facts.evaluator(&scroll.filter, &self.vectors);
             let matches = |candidate: &Candidate| candidate.matches(&evaluator);
             let matching = found.candidates.into_iter().filter(matches);
@@ -65,7 +68,7 @@ impl Collection {
         scroll: &Scroll,
         wanted: &Wanted<'_>,
         from: Option<PointId>,
-        room: usize,
+        (room, hold): (usize, usize),
     ) -> Found {
         // Again in each hold, because slots change hands.
         let answer = answer(state, &self.vectors, &scroll.filter);
@@ -77,9 +80,9 @@ impl Collection {
                 let mut points: Vec<(PointId, Slot)> = slots.iter().filter_map(point).collect();
                 points.retain(|(id, _)| from.is_none_or(|from| *id >= from));
                 points.sort_unstable();
-                take(state, &answer, wanted, points.into_iter(), room)
+                take(state, &answer, wanted, points.into_iter(), (room, hold))
             }
-            None => take(state, &answer, wanted, state.ids.from(from), room),
+            None => take(state, &answer, wanted, state.ids.from(from), (room, hold)),
         };
         Found { candidates, facts: state.facts(), next }
     }
@@ -104,9 +107,9 @@ fn take(
     answer: &Answer,
     wanted: &Wanted<'_>,
     points: impl Iterator<Item = (PointId, Slot)>,
-    room: usize,
+    (room, hold): (usize, usize),
 ) -> (Vec<Candidate>, Option<PointId>) {
-    let hold = if answer.maybe.is_none() { HOLD_SURE_IDS } else { HOLD_IDS };
+    let hold = if answer.maybe.is_none() { HOLD_SURE_IDS } else { hold };
     let (mut candidates, mut sure) = (Vec::new(), 0);
     for (seen, (id, slot)) in points.enumerate() {
         if sure >= room || seen >= room.max(hold) {

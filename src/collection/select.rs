@@ -23,6 +23,9 @@ use crate::rows::{Row, RowKey};
 /// Up to this many points are taken by their slots, one by one.
 const FEW: u64 = 4096;
 
+/// So many conditions of `min_should` are counted in sets.
+const COUNTED_MAX: usize = 32;
+
 /// What is known of a filter without reading payloads.
 pub(super) fn answer(state: &State, vectors: &[VectorColumn], filter: &Filter) -> Answer {
     let each = |conditions: &[Condition]| -> Vec<Answer> {
@@ -34,7 +37,12 @@ pub(super) fn answer(state: &State, vectors: &[VectorColumn], filter: &Filter) -
         result = result.and(any);
     }
     if let Some(min_should) = &filter.min_should {
-        result = result.and(at_least(min_should.min_count, &each(&min_should.conditions)));
+        // Each set is met with each count: of many conditions, payloads tell sooner.
+        let few = min_should.conditions.len() <= COUNTED_MAX;
+        result = result.and(match few {
+            true => at_least(min_should.min_count, &each(&min_should.conditions)),
+            false => Answer::unknown(),
+        });
     }
     each(&filter.must_not).into_iter().fold(result, |result, not| result.and(not.not()))
 }

@@ -4,106 +4,26 @@
 //! operation sees the points as the first two made them. Nothing is changed here, so a message
 //! that cannot be applied is refused whole.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-
 use serde_json::{Map, Value};
 
 use super::Collection;
+use super::staged::{Staged, Touched, Vector};
 use super::state::{State, Which};
 use crate::ann;
 use crate::filter::Filter;
 use crate::operation::{Operation, PointVectors, Reason, Refusal, Selector, UpsertPoint};
 use crate::point::{Distance, NamedVector, Payload, PointId, Slot, UNNAMED, merge};
 
-/// The points a message touches, as it leaves them.
-#[derive(Default)]
-pub(super) struct Staged<'a> {
-    pub(super) points: BTreeMap<PointId, Touched<'a>>,
-    /// Vectors as they will be stored, where that is not as they were given.
-    normalized: Vec<f32>,
-    /// Filters select nothing: for a look ahead that reads no payloads.
-    rough: bool,
-}
-
-/// A point as the operations so far leave it.
-#[derive(Default)]
-pub(super) struct Touched<'a> {
-    /// Its slot, if the point was there before the message.
-    pub(super) slot: Option<Slot>,
-    pub(super) exists: bool,
-    /// `None`: as it was.
-    pub(super) payload: Option<Payload>,
-    /// Whether it was made anew, so that vectors that are not listed are none.
-    pub(super) whole: bool,
-    /// By place in the schema, each at most once.
-    pub(super) vectors: Vec<(usize, Vector<'a>)>,
-}
-
-#[derive(Clone)]
-pub(super) enum Vector<'a> {
-    Given(&'a [f32]),
-    /// In [`Staged::normalized`].
-    Normalized(Range<usize>),
-    Gone,
-}
+/// What one message may make of payloads that are stored already: it is held in memory until it is
+/// published, and its replay must not need more than there is. A constant, as the outcome of a
+/// record never depends on configuration.
+const PAYLOAD_BYTES_MAX: usize = 512 << 20;
 
 /// What becomes of an id that has no point.
 #[derive(Clone, Copy)]
 enum Missing {
     PassOver,
     Refuse,
-}
-
-impl<'a> Staged<'a> {
-    fn touch(&mut self, state: &State, id: PointId) -> &mut Touched<'a> {
-        self.points.entry(id).or_insert_with(|| {
-            let slot = state.ids.get(id);
-            Touched { slot, exists: slot.is_some(), ..Touched::default() }
-        })
-    }
-
-    /// `None` for a vector that is gone.
-    pub(super) fn values<'s>(&'s self, vector: &'s Vector<'a>) -> Option<&'s [f32]> {
-        match vector {
-            Vector::Given(values) => Some(values),
-            Vector::Normalized(range) => {
-                Some(self.normalized.get(range.clone()).unwrap_or_default())
-            }
-            Vector::Gone => None,
-        }
-    }
-}
-
-impl<'a> Touched<'a> {
-    fn delete(&mut self) {
-        *self = Touched { slot: self.slot, ..Touched::default() };
-    }
-
-    fn replace(&mut self, payload: Payload) {
-        let slot = self.slot;
-        *self =
-            Touched { slot, exists: true, payload: Some(payload), whole: true, vectors: vec![] };
-    }
-
-    fn set_vector(&mut self, place: usize, vector: Vector<'a>) {
-        match self.vectors.iter_mut().find(|(known, _)| *known == place) {
-            Some((_, known)) => *known = vector,
-            None => self.vectors.push((place, vector)),
-        }
-    }
-
-    pub(super) fn has_vector(&self, state: &State, place: usize) -> bool {
-        match self.vectors.iter().find(|(known, _)| *known == place) {
-            Some((_, vector)) => !matches!(vector, Vector::Gone),
-            None => !self.whole && self.slot.is_some_and(|slot| state.vectors[place].has(slot)),
-        }
-    }
-
-    pub(super) fn payload(&self, state: &State) -> Payload {
-        let stored = || state.payload.row(self.slot?)?.payload();
-        self.payload.clone().or_else(stored).unwrap_or_else(Payload::empty)
-    }
 }
 
 impl Collection {
@@ -261,8 +181,9 @@ impl Collection {
             self.place_of(name).ok_or_else(refuse)
         };
         let places = names.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
+        let rough = staged.rough;
         self.each_of(points, staged, Missing::Refuse, |state, point| {
-            for place in places.iter().copied() {
+            for place in places.iter().copied().filter(|_| !rough) {
                 if point.has_vector(state, place) {
                     point.set_vector(place, Vector::Gone);
                     // A row that ends leaves no trace once merged: the payload's new row carries
@@ -289,11 +210,27 @@ impl Collection {
         staged: &mut Staged<'a>,
         mut change: impl FnMut(&mut Map<String, Value>),
     ) -> Result<(), Refusal> {
+        let (rough, mut bytes) = (staged.rough, staged.payload_bytes);
         self.each_of(points, staged, Missing::Refuse, |state, point| {
+            // Beyond the bound nothing is made any more: the message will be refused.
+            if rough || bytes > PAYLOAD_BYTES_MAX {
+                return;
+            }
             let mut payload = map(&point.payload(state));
             change(&mut payload);
-            point.payload = Some(Payload::from_map(&payload));
-        })
+            let payload = Payload::from_map(&payload);
+            bytes += payload.as_bytes().len();
+            point.payload = Some(payload);
+        })?;
+        staged.payload_bytes = bytes;
+        if bytes <= PAYLOAD_BYTES_MAX {
+            return Ok(());
+        }
+        let detail = format!(
+            "it would write more than {PAYLOAD_BYTES_MAX} bytes of payloads at once: select fewer \
+             points by each of several messages"
+        );
+        Err(Refusal::new(Reason::TooLarge, detail))
     }
 
     fn each_of<'a>(
@@ -326,6 +263,11 @@ impl Collection {
 
     /// The points that a filter matches now, with what is staged, in order of id.
     fn matching(&self, filter: &Filter, staged: &Staged<'_>) -> Vec<PointId> {
+        // After a start, to fill them costs about what one filter without them does, and there
+        // may be thousands to replay.
+        if filter.reads_keys() {
+            while self.read().fields.has_gaps() && self.fill_index() {}
+        }
         let captured = self.capture(&self.read(), filter, Which::Payload);
         let evaluator = captured.facts.evaluator(filter, &self.vectors);
         let slots = captured.slots(&evaluator);

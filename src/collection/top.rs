@@ -1,9 +1,9 @@
 //! The best so many of many scored points.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
-use crate::point::{Distance, PointId};
+use crate::point::PointId;
 
 /// A score with its point; the worse one is the greater, and of equal scores the one with the
 /// greater id, so that an answer does not depend on the order in which points were scored.
@@ -11,12 +11,12 @@ use crate::point::{Distance, PointId};
 pub(super) struct Scored {
     pub(super) id: PointId,
     pub(super) score: f32,
-    larger_is_closer: bool,
+    larger_is_better: bool,
 }
 
 impl Ord for Scored {
     fn cmp(&self, other: &Self) -> Ordering {
-        worse(self.larger_is_closer, self.score, other.score).then(self.id.cmp(&other.id))
+        worse(self.larger_is_better, self.score, other.score).then(self.id.cmp(&other.id))
     }
 }
 
@@ -35,29 +35,28 @@ impl PartialEq for Scored {
 impl Eq for Scored {}
 
 /// `Greater` if `a` is the worse score.
-fn worse(larger_is_closer: bool, a: f32, b: f32) -> Ordering {
-    if larger_is_closer { b.total_cmp(&a) } else { a.total_cmp(&b) }
+fn worse(larger_is_better: bool, a: f32, b: f32) -> Ordering {
+    if larger_is_better { b.total_cmp(&a) } else { a.total_cmp(&b) }
 }
 
-pub(super) struct Top {
-    larger_is_closer: bool,
+pub(super) struct Top<'a> {
+    larger_is_better: bool,
     threshold: Option<f32>,
     room: usize,
-    /// Left out, because it is what was searched for.
-    except: Option<PointId>,
+    /// Left out, because they are what was searched for.
+    except: &'a BTreeSet<PointId>,
     /// The worst on top.
     kept: BinaryHeap<Scored>,
 }
 
-impl Top {
+impl<'a> Top<'a> {
     pub(super) fn new(
-        distance: Distance,
+        larger_is_better: bool,
         room: usize,
         threshold: Option<f32>,
-        except: Option<PointId>,
+        except: &'a BTreeSet<PointId>,
     ) -> Self {
-        let larger_is_closer = distance.larger_is_closer();
-        Top { larger_is_closer, threshold, room, except, kept: BinaryHeap::new() }
+        Top { larger_is_better, threshold, room, except, kept: BinaryHeap::new() }
     }
 
     /// The id is asked for only if the score is good enough.
@@ -69,8 +68,8 @@ impl Top {
         if full && self.kept.peek().is_some_and(|worst| self.is_worse(score, worst.score)) {
             return;
         }
-        let scored = Scored { id: id(), score, larger_is_closer: self.larger_is_closer };
-        if self.except == Some(scored.id) {
+        let scored = Scored { id: id(), score, larger_is_better: self.larger_is_better };
+        if self.except.contains(&scored.id) {
             return;
         }
         if !full {
@@ -83,7 +82,7 @@ impl Top {
     }
 
     fn is_worse(&self, score: f32, than: f32) -> bool {
-        worse(self.larger_is_closer, score, than) == Ordering::Greater
+        worse(self.larger_is_better, score, than) == Ordering::Greater
     }
 
     /// Best first.
@@ -96,8 +95,9 @@ impl Top {
 mod tests {
     use super::*;
 
-    fn best(distance: Distance, room: usize, threshold: Option<f32>, scores: &[f32]) -> Vec<u64> {
-        let mut top = Top::new(distance, room, threshold, Some(PointId::Number(99)));
+    fn best(largest: bool, room: usize, threshold: Option<f32>, scores: &[f32]) -> Vec<u64> {
+        let except = BTreeSet::from([PointId::Number(99)]);
+        let mut top = Top::new(largest, room, threshold, &except);
         for (id, score) in scores.iter().enumerate() {
             top.offer(*score, || PointId::Number(id as u64));
         }
@@ -112,16 +112,16 @@ mod tests {
     #[test]
     fn the_best_come_first_and_ties_by_id() {
         let scores = [1.0, 3.0, 2.0, 3.0, 0.5];
-        assert_eq!(best(Distance::Dot, 3, None, &scores), [1, 3, 2]);
-        assert_eq!(best(Distance::Euclid, 3, None, &scores), [4, 0, 2]);
-        assert_eq!(best(Distance::Dot, 1, None, &[2.0, 2.0, 2.0]), [0]);
-        assert_eq!(best(Distance::Dot, 0, None, &scores), [0u64; 0]);
+        assert_eq!(best(true, 3, None, &scores), [1, 3, 2]);
+        assert_eq!(best(false, 3, None, &scores), [4, 0, 2]);
+        assert_eq!(best(true, 1, None, &[2.0, 2.0, 2.0]), [0]);
+        assert_eq!(best(true, 0, None, &scores), [0u64; 0]);
     }
 
     #[test]
     fn only_scores_better_than_the_threshold_are_answered() {
         let scores = [1.0, 3.0, 2.0];
-        assert_eq!(best(Distance::Cosine, 9, Some(2.0), &scores), [1]);
-        assert_eq!(best(Distance::Manhattan, 9, Some(2.0), &scores), [0]);
+        assert_eq!(best(true, 9, Some(2.0), &scores), [1]);
+        assert_eq!(best(false, 9, Some(2.0), &scores), [0]);
     }
 }

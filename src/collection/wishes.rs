@@ -60,7 +60,8 @@ impl Collection {
         wishes.remove(&(field.clone(), data_type));
         drop(wishes);
         let mut state = self.write();
-        if state.fields.automatic_count() >= self.options.automatic_indexes_max {
+        let full = state.fields.automatic_count() >= self.options.automatic_indexes_max;
+        if full || state.fields.has(&field, data_type) {
             return;
         }
         match state.fields.create_automatic(&field, &data_type.into()) {

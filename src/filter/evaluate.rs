@@ -107,35 +107,40 @@ fn holds_text(scope: Scope<'_, '_>, key: &Path, query: &Match, options: &TextOpt
 
 /// Whether everything at the key is `null` or `[]`, or nothing is there.
 fn is_empty_at(scope: Scope<'_, '_>, key: &Path) -> bool {
-    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
     !key.any(scope.object, &mut |value| !is_empty(value))
 }
 
 /// Whether there is a `null` at the key, or a list with one in it.
 fn is_null_at(scope: Scope<'_, '_>, key: &Path) -> bool {
-    key.any(scope.object, &mut |value| match value {
-        Value::Array(elements) => elements.iter().any(Value::is_null),
-        value => value.is_null(),
-    })
+    key.any(scope.object, &mut has_null)
 }
 
 impl Predicate {
+    /// Where brackets lead to several values, one of them is enough, for `false` too.
     fn holds(&self, scope: Scope<'_, '_>, key: &Path) -> bool {
-        match self {
-            Predicate::IsEmpty(expected) => is_empty_at(scope, key) == *expected,
-            Predicate::IsNull(expected) => is_null_at(scope, key) == *expected,
-            Predicate::ValuesCount(range) => {
-                let mut missing = true;
-                let found = key.any(scope.object, &mut |value| {
-                    missing = false;
-                    range.contains(count(value))
-                });
-                found || (missing && range.contains(0))
+        let mut missing = true;
+        let found = key.any(scope.object, &mut |value| {
+            missing = false;
+            match (self, value) {
+                (Predicate::ValuesCount(range), value) => range.contains(count(value)),
+                (Predicate::IsEmpty(expected), value) => is_empty(value) == *expected,
+                (Predicate::IsNull(expected), value) => has_null(value) == *expected,
+                (_, Value::Array(elements)) => {
+                    elements.iter().any(|element| self.holds_for(element))
+                }
+                (_, value) => self.holds_for(value),
             }
-            _ => key.any(scope.object, &mut |value| match value {
-                Value::Array(elements) => elements.iter().any(|element| self.holds_for(element)),
-                value => self.holds_for(value),
-            }),
+        });
+        found || (missing && self.holds_for_nothing())
+    }
+
+    /// Over a key that leads to no value. Nothing counts 0, is empty, and is not `null`.
+    fn holds_for_nothing(&self) -> bool {
+        match self {
+            Predicate::ValuesCount(range) => range.contains(0),
+            Predicate::IsEmpty(expected) => *expected,
+            Predicate::IsNull(expected) => !expected,
+            _ => false,
         }
     }
 
@@ -160,6 +165,17 @@ impl Predicate {
             // These are about all that is at a key.
             Predicate::ValuesCount(_) | Predicate::IsEmpty(_) | Predicate::IsNull(_) => false,
         }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Array(elements) => elements.iter().any(Value::is_null),
+        value => value.is_null(),
     }
 }
 

@@ -149,6 +149,11 @@ impl Filter {
         self.must.iter().chain(&self.should).chain(&self.must_not).chain(counted)
     }
 
+    /// Whether it looks at payloads.
+    pub fn reads_keys(&self) -> bool {
+        !self.roots().is_empty()
+    }
+
     /// The top-level payload keys it looks at; none if it reads no payload.
     pub fn roots(&self) -> BTreeSet<&str> {
         let mut roots = BTreeSet::new();

@@ -31,6 +31,9 @@ pub struct TextOptions {
     pub phrase_matching: bool,
 }
 
+/// In characters. Queries are cut alike, so a longer word is found by its beginning.
+const PREFIX_MAX: usize = 64;
+
 impl Default for TextOptions {
     fn default() -> Self {
         TextOptions {
@@ -78,10 +81,7 @@ impl TextOptions {
         if self.tokenizer != Tokenizer::Prefix {
             return self.tokens(text);
         }
-        let longest = |word: String| match self.max_token_len {
-            Some(most) => word.chars().take(most).collect(),
-            None => word,
-        };
+        let longest = |word: String| word.chars().take(self.prefix_max()).collect();
         self.words(text).map(longest).collect()
     }
 
@@ -98,6 +98,11 @@ impl TextOptions {
         words.filter(|word| self.min_token_len.is_none_or(|least| word.chars().count() >= least))
     }
 
+    /// The longest beginning of a word: all of a long word's would be its length squared.
+    fn prefix_max(&self) -> usize {
+        self.max_token_len.unwrap_or(usize::MAX).min(PREFIX_MAX)
+    }
+
     fn is_too_long(&self, word: &str) -> bool {
         self.max_token_len.is_some_and(|most| word.chars().count() > most)
     }
@@ -105,7 +110,7 @@ impl TextOptions {
     fn prefixes(&self, word: &str, tokens: &mut Vec<String>) {
         // A beginning has a first letter, whatever the shortest token may be.
         let least = self.min_token_len.unwrap_or(1).max(1);
-        let most = self.max_token_len.unwrap_or(usize::MAX);
+        let most = self.prefix_max();
         let ends = word.char_indices().map(|(at, _)| at).skip(least).chain([word.len()]);
         tokens.extend((least..=most).zip(ends).map(|(_, end)| word[..end].to_owned()));
     }

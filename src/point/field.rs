@@ -34,34 +34,66 @@ impl From<FieldType> for FieldSchema {
 }
 
 impl FieldSchema {
+    /// What would be right, for errors.
+    pub const FORMS: &str = "give a type as \"keyword\", \"integer\", \"float\", \"bool\", \"geo\", \
+                             \"datetime\", \"text\" or \"uuid\", or an object with its `type` \
+                             and parameters";
+
     /// From Qdrant's forms: a type's name, or an object with `type` and parameters.
     pub fn from_json(value: Value) -> Result<FieldSchema, String> {
         match value {
             Value::String(_) => Ok(field_type(&value)?.into()),
-            Value::Object(params) => {
-                let given = params.get("type");
-                let given = given.ok_or_else(|| format!("no `type`: give one of {TYPES}"))?;
-                Ok(FieldSchema { data_type: field_type(given)?, params: Some(params) })
+            Value::Object(mut params) => {
+                let missing = || format!("a field's schema without its `type`: {}", Self::FORMS);
+                let data_type = field_type(&params.remove(TYPE).ok_or_else(missing)?)?;
+                // An object of nothing but its type is the type's name, written longer.
+                let params = Some(params).filter(|params| !params.is_empty());
+                Ok(FieldSchema { data_type, params })
             }
-            other => Err(format!(
-                "{other} describes no index: give a type ({TYPES}), or an object with `type`"
-            )),
+            other => {
+                let shown: String = other.to_string().chars().take(40).collect();
+                Err(format!("{shown} is not a field's schema: {}", Self::FORMS))
+            }
         }
     }
 
-    /// In the form it was given in.
+    /// A form that [`FieldSchema::from_json`] reads back.
     pub fn to_json(&self) -> Value {
-        match &self.params {
-            Some(params) => Value::Object(params.clone()),
-            None => serde_json::json!(self.data_type),
+        let mut params = self.params.clone().unwrap_or_default();
+        let data_type = serde_json::json!(self.data_type);
+        if params.is_empty() {
+            return data_type;
         }
+        params.insert(TYPE.to_owned(), data_type);
+        Value::Object(params)
     }
 }
+
+/// The member of Qdrant's long form that names the type.
+const TYPE: &str = "type";
 
 fn field_type(given: &Value) -> Result<FieldType, String> {
-    FieldType::deserialize(given)
-        .map_err(|_| format!("{given} is not a type of index: give one of {TYPES}"))
+    FieldType::deserialize(given).map_err(|_| {
+        let shown: String = given.to_string().chars().take(40).collect();
+        format!("{shown} is not a type of field: {}", FieldSchema::FORMS)
+    })
 }
 
-/// For errors.
-const TYPES: &str = "keyword, integer, float, geo, text, bool, datetime, uuid";
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_reads_back_in_the_form_it_is_given_in() {
+        for given in [json!("geo"), json!({"type": "text", "lowercase": false})] {
+            let schema = FieldSchema::from_json(given.clone()).unwrap();
+            assert_eq!(schema.to_json(), given);
+        }
+        assert_eq!(FieldSchema::from_json(json!({"type": "uuid"})), Ok(FieldType::Uuid.into()));
+        for bad in [json!(1), json!("keywords"), json!({"lowercase": true}), json!({"type": 1})] {
+            assert!(FieldSchema::from_json(bad.clone()).unwrap_err().contains("\"keyword\""));
+        }
+    }
+}

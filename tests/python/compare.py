@@ -25,6 +25,8 @@ DIFFERENCES = [
     " local mode, like Qdrant, changes the other points that it names, then reports the missing"
     " one, and leaves out what follows in the batch.",
     "A cosine vector of zeros is refused; local mode takes it.",
+    "The predicates is_empty and is_null on a key with brackets hold if they do for one of its"
+    " values, as in Qdrant; in local mode for all. The conditions of these names are the same.",
     "Equal scores and equal values come in order of id; in local mode in any order, so they are"
     " compared as a set.",
     "order_by asks for a payload index, as Qdrant does, and sees values of its type: 1.0 is no"

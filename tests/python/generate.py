@@ -83,10 +83,12 @@ def unnamed(schema):
 class Chance:
     """Random choices from one seed."""
 
-    def __init__(self, seed, booleans=True):
-        """`booleans`: whether conditions may ask for true or false."""
+    def __init__(self, seed, of_client=True):
+        """`of_client`: for comparison with local mode; else with the engine, whose Python package
+        has no conditions that ask for true or false."""
+        self.of_client = of_client
         self.random = random.Random(seed)
-        self.tests = TESTS if booleans else [each for each in TESTS if each[0] != "flag"]
+        self.tests = TESTS if of_client else [each for each in TESTS if each[0] != "flag"]
 
     def often(self, share):
         return self.random.random() < share
@@ -158,7 +160,12 @@ class Chance:
         """A condition on one field."""
         field, make = self.one(self.tests)
         key = field if self.often(0.75) else self.path()
-        return {"key": key, **make(self)}
+        test = make(self)
+        # Of several values the engine asks one, local mode all; the condition of that name is the
+        # same in both.
+        if self.of_client and "[" in key and ("is_empty" in test or "is_null" in test):
+            return {next(iter(test)): {"key": key}}
+        return {"key": key, **test}
 
     def condition(self, schema, depth):
         pick = self.random.random()

@@ -6,6 +6,9 @@ use crate::collection::{PointView, ScoredPoint};
 use crate::index::OrderValue;
 use crate::point::UNNAMED;
 
+/// The score of points that were not scored, as in Qdrant.
+pub(super) const NOT_SCORED: f32 = 1.0;
+
 /// `{"id", "payload", "vector"}`.
 pub(super) struct Record<'a>(pub(super) &'a PointView);
 
@@ -14,6 +17,9 @@ pub(super) struct Scored<'a>(pub(super) &'a ScoredPoint);
 
 /// `{"id", "payload", "vector", "order_value"}`.
 struct OrderedRecord<'a>(&'a (PointView, OrderValue));
+
+/// `{"id", "version", "score", "payload", "vector", "order_value"}`.
+struct OrderedScored<'a>(&'a (PointView, OrderValue));
 
 /// The unnamed vector as a list, others as an object by name; a point without any has `{}`.
 struct Vectors<'a>(&'a [(String, Vec<f32>)]);
@@ -26,6 +32,15 @@ fn parts<M: SerializeMap>(map: &mut M, point: &PointView) -> Result<(), M::Error
         map.serialize_entry("vector", &Vectors(vectors))?;
     }
     Ok(())
+}
+
+fn order_value<M: SerializeMap>(map: &mut M, value: &OrderValue) -> Result<(), M::Error> {
+    match value {
+        OrderValue::Integer(number) | OrderValue::Datetime(number) => {
+            map.serialize_entry("order_value", number)
+        }
+        OrderValue::Float(number) => map.serialize_entry("order_value", number),
+    }
 }
 
 impl Serialize for Record<'_> {
@@ -43,12 +58,20 @@ impl Serialize for OrderedRecord<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &point.id)?;
         parts(&mut map, point)?;
-        match value {
-            OrderValue::Integer(number) | OrderValue::Datetime(number) => {
-                map.serialize_entry("order_value", number)?;
-            }
-            OrderValue::Float(number) => map.serialize_entry("order_value", number)?,
-        }
+        order_value(&mut map, value)?;
+        map.end()
+    }
+}
+
+impl Serialize for OrderedScored<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (point, value) = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &point.id)?;
+        map.serialize_entry("version", &point.version)?;
+        map.serialize_entry("score", &NOT_SCORED)?;
+        parts(&mut map, point)?;
+        order_value(&mut map, value)?;
         map.end()
     }
 }
@@ -80,6 +103,10 @@ pub(super) fn records(points: &[PointView]) -> impl Serialize {
 
 pub(super) fn ordered_records(points: &[(PointView, OrderValue)]) -> impl Serialize {
     List(points, OrderedRecord)
+}
+
+pub(super) fn ordered_scored(points: &[(PointView, OrderValue)]) -> impl Serialize {
+    List(points, OrderedScored)
 }
 
 pub(super) fn scored(points: &[ScoredPoint]) -> impl Serialize {

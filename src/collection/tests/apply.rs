@@ -83,7 +83,7 @@ fn a_read_says_what_is_wrong_with_it() {
     let wrong = ReadError::WrongDimension { name: String::new(), given: 1, expected: 2 };
     assert_eq!(error("", Query::Vector(vec![1.0])), wrong);
     assert_eq!(error("", Query::Vector(vec![1.0, f32::NAN])), ReadError::NotFinite);
-    assert_eq!(error("", Query::Point(number(1))), ReadError::NoSuchPoint(number(1)));
+    assert_eq!(error("", Query::Point(number(1))), ReadError::NoVector(number(1)));
     assert_eq!(error("", Query::Point(number(2))), ReadError::NoSuchPoint(number(2)));
     let vectors = VectorSelect::Named(vec!["text".to_owned()]);
     let select = Select { vectors, ..Select::default() };

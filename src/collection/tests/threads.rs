@@ -10,6 +10,8 @@ use std::thread;
 use serde_json::json;
 
 use super::*;
+use crate::index::Direction;
+use crate::point::FieldType;
 
 const POINTS: u64 = 5;
 const MESSAGES: u64 = 3000;
@@ -55,7 +57,7 @@ fn check(points: &[PointView], what: &str) {
 }
 
 fn read(collection: &Collection, turn: u64) {
-    match turn % 5 {
+    match turn % 7 {
         0 => check(&collection.retrieve(&all_ids(), &everything()).unwrap(), "retrieve"),
         1 => {
             let (filter, select) = (Filter::default(), everything());
@@ -66,6 +68,24 @@ fn read(collection: &Collection, turn: u64) {
         3 => {
             let filter = filter(json!({"must_not": [{"key": "seq", "match": {"value": 0}}]}));
             assert_eq!(collection.count(&filter), POINTS);
+        }
+        4 => {
+            let filter = filter(json!({"must": [{"key": "seq", "range": {"gte": 1}}]}));
+            assert_eq!(collection.count(&filter), POINTS);
+        }
+        5 => {
+            let ordered = Ordered {
+                filter: filter(json!({"must": [{"key": "seq", "range": {"gte": 1}}]})),
+                key: "seq".parse().unwrap(),
+                direction: Direction::Ascending,
+                start_from: None,
+                limit: 100,
+                select: everything(),
+            };
+            // While there is no index, there is no order.
+            if let Ok(found) = collection.ordered(&ordered) {
+                check(&found.into_iter().map(|(point, _)| point).collect::<Vec<_>>(), "order");
+            }
         }
         _ => {
             let vector = if turn.is_multiple_of(2) { "a" } else { "b" };
@@ -111,7 +131,12 @@ fn readers_see_all_of_a_message_or_none_of_it() {
                 merge_all(&collection);
             }
         });
-        let mut seq = 1;
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                collection.fill_index();
+            }
+        });
+        let (mut seq, field) = (1, "seq".parse().unwrap());
         // Enough of both, however the threads are scheduled.
         while (seq < MESSAGES || reads.load(Ordering::Relaxed) < 2000)
             && readers.iter().all(|reader| !reader.is_finished())
@@ -119,13 +144,18 @@ fn readers_see_all_of_a_message_or_none_of_it() {
         {
             seq += 1;
             collection.apply(Seq(seq), &message(seq)).unwrap();
+            match seq % 40 {
+                0 => collection.create_index(Seq(seq), &field, &FieldType::Integer.into()).unwrap(),
+                30 => collection.delete_index(Seq(seq), &field),
+                _ => {}
+            }
         }
         done.store(true, Ordering::Release);
     });
     let files = checkpoint(&collection);
     drop(collection);
     let collection = open(directory.path(), two_vectors(), eager(), &files).unwrap();
-    for turn in 0..5 {
+    for turn in 0..7 {
         read(&collection, turn);
     }
 }

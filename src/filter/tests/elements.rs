@@ -149,7 +149,8 @@ fn empty_and_null_are_told_apart() {
     }
 }
 
-/// With brackets a key leads to several values: `is_empty` asks for all, the others for one.
+/// With brackets a key leads to several values: the condition `is_empty` asks for all, `is_null`
+/// and every predicate for one.
 #[test]
 fn several_values_at_a_key() {
     let payload = json!({"a": [{"b": null}, {"b": 1}, {"c": 2}], "d": [{"b": null}, {"b": []}]});
@@ -159,9 +160,11 @@ fn several_values_at_a_key() {
         (json!({"is_empty": {"key": "a[].z"}}), true),
         (json!({"is_null": {"key": "a[].b"}}), true),
         (json!({"is_null": {"key": "a[].c"}}), false),
-        (json!({"key": "a[].b", "is_empty": true}), false),
+        (json!({"key": "a[].b", "is_empty": true}), true),
         (json!({"key": "a[].b", "is_empty": false}), true),
         (json!({"key": "d[].b", "is_empty": false}), false),
+        (json!({"key": "a[].b", "is_null": true}), true),
+        (json!({"key": "a[].b", "is_null": false}), true),
         (json!({"key": "a[].b", "values_count": {"gt": 0}}), true),
         (json!({"key": "a[].b", "match": {"value": 1}}), true),
         (json!({"key": "a.b", "match": {"value": 1}}), false),

@@ -4,9 +4,6 @@ use serde_json::{Map, Value};
 
 use super::{Path, Step};
 
-/// Levels of objects and lists, the payload itself included.
-const PAYLOAD_DEPTH_MAX: usize = 120;
-
 /// Sets each of `values` at the top level of `payload`; a `null` takes its key out.
 pub fn merge(payload: &mut Map<String, Value>, values: &Map<String, Value>) {
     for (key, value) in values {
@@ -26,13 +23,6 @@ impl Path {
     pub fn merge(&self, payload: &mut Map<String, Value>, values: &Map<String, Value>) {
         let value = payload.entry(self.root.clone()).or_insert(Value::Null);
         merge_below(value, &self.steps, values);
-    }
-
-    /// Whether a payload stays readable with `values` merged in here. JSON readers, ours too,
-    /// stop at 128 levels; a message alone cannot be deeper, but a message below a key can.
-    pub fn takes(&self, values: &Map<String, Value>) -> bool {
-        let depth = 2 + self.steps.len() + values.values().map(depth).max().unwrap_or(0);
-        depth < PAYLOAD_DEPTH_MAX
     }
 
     /// Takes out what the path leads to, and answers whether that was anything. `a[]` empties
@@ -69,14 +59,6 @@ fn merge_below(target: &mut Value, steps: &[Step], values: &Map<String, Value>) 
                 merge_below(element, rest, values);
             }
         }
-    }
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
-        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or(0),
-        _ => 0,
     }
 }
 
