@@ -173,6 +173,14 @@ def identity(value):
     return value if value is None or isinstance(value, int) else str(value)
 
 
+def roomy_memory():
+    """Where files need no disk, if a few hundred collections of some megabytes fit there."""
+    memory = "/dev/shm"
+    if os.path.isdir(memory) and shutil.disk_usage(memory).free > 4 << 30:
+        return memory
+    return None
+
+
 class Edge:
     """One collection."""
 
@@ -186,8 +194,7 @@ class Edge:
             config = parameters(vectors)
         else:
             config = {name: parameters(body) for name, body in vectors.items()}
-        memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        self.directory = tempfile.mkdtemp(prefix="edge-", dir=memory)
+        self.directory = tempfile.mkdtemp(prefix="edge-", dir=roomy_memory())
         config = q.EdgeConfig(vectors=config, wal_enabled=False, max_search_threads=1)
         self.shard = q.EdgeShard.create(self.directory, config)
 

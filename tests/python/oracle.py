@@ -1,14 +1,14 @@
 """pointd against Qdrant's own engine: the same random operations, and the same state after them.
 
-usage: oracle.py URL SEED [--sequences N] [--operations N] [--state FILE]
-       oracle.py URL SEED --write-messages FILE --state FILE [--sequences N] [--operations N]
+usage: oracle.py URL SEED [--sequences N] [--operations N] [--collections N] [--state FILE]
+       oracle.py URL SEED … --write-messages FILE --state FILE
        oracle.py URL --check-state FILE
 
 The first form drives pointd over HTTP and compares after each sequence: every point, and a few
 reads. `--state` keeps what the engine ended with, so that a restarted pointd can be compared with
 it by the third form. The second form only creates the collections, and writes the operations as
-messages for a broker, a line each. Each sequence has a collection of its own, whose operations
-are in order in the file; refused ones among them become dead letters.
+messages for a broker, a line each, those of one collection in order; refused ones among them
+become dead letters. With fewer collections than sequences, a sequence begins where another ended.
 """
 
 import argparse
@@ -39,8 +39,9 @@ DIFFERENCES = [
     "Equal scores come in order of id; from the engine in any order, so they are compared as a set.",
 ]
 
-# Processes that drive collections at the same time, each over a connection of its own.
-WORKERS = 3
+# Processes that drive collections at the same time, each over a connection of its own. Most of
+# the time each waits for an fsync, which they share.
+WORKERS = 12
 READS = 3
 WHOLE = {"limit": 1000, "with_payload": True, "with_vector": True}
 
@@ -66,7 +67,7 @@ def sequence(chance, schema, edge, operations):
     """
     count = 0
     while count < operations:
-        size = 1 if chance.often(0.5) else chance.random.randint(2, 5)
+        size = 1 if chance.often(0.35) else chance.random.randint(2, 6)
         group = []
         if chance.often(0.04):
             # Refused because of one of them: the engine must not see the others either.
@@ -153,79 +154,84 @@ def name_of(number):
     return f"sequence-{number:04}"
 
 
-def drive(server, seed, number, operations):
-    """One sequence over HTTP. Gives its end state and how much was compared."""
-    chance = Chance(f"oracle {seed} {number}", of_client=False)
-    schema = SCHEMAS[number % len(SCHEMAS)]
-    rest, edge = Rest(server, name_of(number)), Edge(schema)
-    rest.create(schema)
-    groups, count, reads = [], 0, 0
-    for field, kind in chance.few(steps.INDEXES, 0, 5) if chance.often(0.5) else []:
-        rest.index(field, kind)
-    for group, refused in sequence(chance, schema, edge, operations):
-        groups.append([group, refused])
+class World:
+    """A collection of both, and what was done to it."""
+
+    def __init__(self, server, number, seed, indexes=False):
+        chance = Chance(f"world {seed} {number}", of_client=False)
+        self.schema = SCHEMAS[number % len(SCHEMAS)]
+        self.name = name_of(number)
+        self.rest, self.edge, self.groups = Rest(server, self.name), Edge(self.schema), []
+        self.rest.create(self.schema)
+        for field, kind in chance.few(steps.INDEXES, 0, 5) if indexes and chance.often(0.6) else []:
+            self.rest.index(field, kind)
+
+    def state(self):
+        return {"collection": self.name, "points": self.edge.scroll(WHOLE)["points"]}
+
+    def fail(self, read, wrong):
+        smallest(self.rest, self.schema, self.groups, read, wrong)
+
+
+def drive(world, chance, operations):
+    """One sequence over HTTP. Gives how many operations and reads were compared."""
+    count = 0
+    for group, refused in sequence(chance, world.schema, world.edge, operations):
+        world.groups.append([group, refused])
         count += len(group)
         # Only the last has to be visible: one connection, so all before it are too.
-        said = send(rest, group, count >= operations or refused)
+        said = send(world.rest, group, count >= operations or refused)
         if bool(said) != refused:
-            smallest(rest, schema, groups, None, f"outcome {said} of {group}")
-    wrong = state_differs(rest, edge)
+            world.fail(None, f"outcome {said} of {group}")
+    wrong = state_differs(world.rest, world.edge)
     if wrong:
-        smallest(rest, schema, groups, None, wrong)
+        world.fail(None, wrong)
     for _ in range(READS):
-        read = steps.read(chance, schema)
-        wrong = read_differs(rest, edge, read)
+        read = steps.read(chance, world.schema)
+        wrong = read_differs(world.rest, world.edge, read)
         if wrong:
-            smallest(rest, schema, groups, read, wrong)
-        reads += 1
-    state = edge.scroll(WHOLE)["points"]
-    edge.close()
-    return {"collection": name_of(number), "points": state}, count, reads
+            world.fail(read, wrong)
+    return count, READS
 
 
-def compose(server, seed, number, operations):
-    """One sequence as messages. Gives them, its end state and how many are to be refused."""
-    chance = Chance(f"messages {seed} {number}", of_client=False)
-    schema = SCHEMAS[number % len(SCHEMAS)]
-    collection, edge = name_of(number), Edge(schema)
-    Rest(server, collection).create(schema)
+def compose(world, chance, operations):
+    """One sequence as messages. Gives them, and how many are to be refused."""
     messages, dead = [], 0
-    for group, refused in sequence(chance, schema, edge, operations):
+    for group, refused in sequence(chance, world.schema, world.edge, operations):
         body = group[0] if len(group) == 1 and chance.often(0.7) else {"operations": group}
-        messages.append(json.dumps({"collection": collection, **body}))
+        messages.append(json.dumps({"collection": world.name, **body}))
         dead += refused
-    state = edge.scroll(WHOLE)["points"]
-    edge.close()
-    return {"collection": collection, "points": state}, messages, dead
+    return messages, dead
 
 
-def work(arguments):
-    """In a process of its own: every `WORKERS`th sequence."""
-    make, url, seed, numbers, operations = arguments
-    server = Server(url)
+def work(job):
+    """In a process of its own: every `WORKERS`th collection, and all sequences of it."""
+    first, given = job
+    server, outcomes, states = Server(given.url), [], []
+    do = compose if given.write_messages else drive
     try:
-        return [make(server, seed, number, operations) for number in numbers]
+        for number in range(first, given.collections, WORKERS):
+            world = World(server, number, given.seed, indexes=do is drive)
+            for sequence in range(number, given.sequences, given.collections):
+                chance = Chance(f"{do.__name__} {given.seed} {sequence}", of_client=False)
+                outcomes.append(do(world, chance, given.operations))
+            states.append(world.state())
+            world.edge.close()
     except Differs as differs:
-        return str(differs)
+        return str(differs), None
+    return outcomes, states
 
 
-def all_of(make, given):
-    shares = [range(first, given.sequences, WORKERS) for first in range(WORKERS)]
-    jobs = [(make, given.url, given.seed, numbers, given.operations) for numbers in shares]
-    results = []
+def all_of(given):
+    outcomes, states = [], []
     with multiprocessing.Pool(WORKERS) as pool:
-        for result in pool.imap_unordered(work, jobs):
-            if isinstance(result, str):
-                print(result)
+        for done, state in pool.imap_unordered(work, [(first, given) for first in range(WORKERS)]):
+            if state is None:
+                print(done)
                 sys.exit(1)
-            results += result
-    return results
-
-
-def keep(given, results, dead):
-    if given.state:
-        with open(given.state, "w") as file:
-            json.dump({"dead_letters": dead, "states": [result[0] for result in results]}, file)
+            outcomes += done
+            states += state
+    return outcomes, states
 
 
 def check_state(url, path):
@@ -241,38 +247,45 @@ def check_state(url, path):
             print(f"{state['collection']} differs: {wrong}")
             sys.exit(1)
         points += len(state["points"])
-    print(f"{len(expected['states'])} collections with {points} points are as they should be")
+    print(f"as they should be: {len(expected['states'])} collections with {points} points")
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("seed", type=int, nargs="?", default=0)
     parser.add_argument("--sequences", type=int, default=2000)
     parser.add_argument("--operations", type=int, default=30)
+    parser.add_argument("--collections", type=int)
     parser.add_argument("--write-messages", metavar="FILE")
     parser.add_argument("--state", metavar="FILE")
     parser.add_argument("--check-state", metavar="FILE")
     given = parser.parse_args()
-    started = time.monotonic()
+    given.collections = given.collections or given.sequences
+    return given
+
+
+def main():
+    given, started = arguments(), time.monotonic()
     if given.check_state:
         return check_state(given.url, given.check_state)
+    outcomes, states = all_of(given)
+    dead = 0
     if given.write_messages:
-        results = all_of(compose, given)
+        dead = sum(refused for _, refused in outcomes)
+        messages = [message for several, _ in outcomes for message in several]
         with open(given.write_messages, "w") as file:
-            for _, messages, _ in results:
-                file.writelines(f"{message}\n" for message in messages)
-        dead = sum(result[2] for result in results)
-        keep(given, results, dead)
-        many = sum(len(result[1]) for result in results)
-        print(f"{many} messages of {len(results)} sequences, {dead} of them to be refused")
+            file.writelines(f"{message}\n" for message in messages)
+        told = f"{len(messages)} messages, {dead} of them to be refused"
     else:
-        results = all_of(drive, given)
-        keep(given, results, 0)
-        operations, reads = (sum(result[n] for result in results) for n in (1, 2))
-        seconds = time.monotonic() - started
-        print(f"{len(results)} sequences of {operations} operations ended alike, and {reads} reads"
-              f" answered alike, seed {given.seed}, in {seconds:.1f} s")  # fmt: skip
+        operations, reads = (sum(each) for each in zip(*outcomes))
+        told = f"{operations} operations ended alike, {reads} reads were answered alike"
+    if given.state:
+        with open(given.state, "w") as file:
+            json.dump({"dead_letters": dead, "states": states}, file)
+    seconds = time.monotonic() - started
+    many = f"{len(outcomes)} sequences on {len(states)} collections"
+    print(f"{many}: {told}; seed {given.seed}, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -47,8 +47,14 @@ class Rest:
         self.server, self.collection = server, collection
 
     def create(self, schema):
-        self.ask("DELETE", "")
-        self.ask("PUT", "", {"vectors": schema})
+        """Makes it anew."""
+        try:
+            self.ask("PUT", "", {"vectors": schema})
+        except Refused as refused:
+            if refused.status != 409:
+                raise
+            self.ask("DELETE", "")
+            self.ask("PUT", "", {"vectors": schema})
 
     def ask(self, method, path, body=None):
         slash = "/" if path else ""
