@@ -320,5 +320,5 @@ impl Fill {
 fn extract(extractor: &FieldIndex, payload: Option<Payload>) -> Entries {
     let roots = BTreeSet::from([extractor.field().root().to_owned()]);
     let map = payload.and_then(|payload| payload.to_map_of(&roots).ok());
-    extractor.extract(&map.unwrap_or_else(Map::<String, Value>::new))
+    extractor.extract(&map.unwrap_or_default())
 }

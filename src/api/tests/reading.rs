@@ -175,7 +175,8 @@ async fn a_read_sees_what_it_waited_for() {
 #[tokio::test]
 async fn a_position_is_passed_by_whatever_comes_after_it() {
     let zero = partition("orders", 0);
-    let bodies: [(&str, u64, fn() -> operation::Body); 5] = [
+    type Make = fn() -> operation::Body;
+    let bodies: [(&str, u64, Make); 5] = [
         ("its message", 42, || delete(1)),
         ("a hole: compaction, a transaction's marker", 50, || operation::Body::Moved),
         ("its dead letter", 42, rejected),
@@ -212,7 +213,7 @@ async fn a_position_is_passed_by_whatever_comes_after_it() {
 async fn a_partition_begins_while_it_is_waited_for() {
     let mut fixture = Fixture::with_points().await;
     let zero = partition("orders", 0);
-    reads(&mut fixture, "orders", State::Running, &[zero.clone()]);
+    reads(&mut fixture, "orders", State::Running, std::slice::from_ref(&zero));
     let mut asked = Asked::get(&fixture, "POST", &format!("{COUNT}?not_before=points/0@5"), "{}");
     assert!(!asked.has_begun().await);
     let start = operation::Body::Start { forget_others: false };
