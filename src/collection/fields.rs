@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::Collection;
 use super::slots::{Answer, Slots};
