@@ -91,7 +91,7 @@ impl Indexes {
             }),
             number: made("integer, unique", FieldType::Integer, &|n| json!(mixed(n))),
             price: made("float, random", FieldType::Float, &|n| json!(fraction(n))),
-            flag: made("bool", FieldType::Bool, &|n| json!(random(n) % 2 == 0)),
+            flag: made("bool", FieldType::Bool, &|n| json!(random(n).is_multiple_of(2))),
             place: made("geo, random", FieldType::Geo, &place),
             text: made("text, 8 words", FieldType::Text, &|n| json!(sentence(n))),
         }
