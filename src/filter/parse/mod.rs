@@ -3,6 +3,7 @@
 
 mod condition;
 mod fields;
+mod once;
 mod predicate;
 
 use serde::{Deserialize, Deserializer, de};
@@ -58,7 +59,7 @@ impl TryFrom<&Value> for Filter {
 
 impl<'de> Deserialize<'de> for Filter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
+        let once::Once(value) = once::Once::deserialize(deserializer)?;
         Filter::try_from(&value).map_err(de::Error::custom)
     }
 }

@@ -141,3 +141,20 @@ fn a_fault_reads_as_one_sentence() {
     let long = json!({"must": "x".repeat(1000)});
     assert!(Filter::try_from(&long).unwrap_err().to_string().len() < 200);
 }
+
+/// Of two values of one name a JSON reader keeps the last: a delete would select more.
+#[test]
+fn nothing_is_given_twice() {
+    for (text, name) in [
+        (r#"{"must": [{"has_id": [1]}], "must": []}"#, "must"),
+        (r#"{"must": [{"should": [], "should": {"has_id": [1]}}]}"#, "should"),
+        (r#"{"must": {"key": "a", "key": "b", "match": {"value": 1}}}"#, "key"),
+        (r#"{"must": {"key": "a", "range": {"lt": 1, "lt": 2}}}"#, "lt"),
+    ] {
+        let error = serde_json::from_str::<Filter>(text).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`{name}` is given twice in one object")), "{error}");
+    }
+    let once = r#"{"must": [{"key": "a", "range": {"lt": -1.8910000000000053}}, {"has_id": [18446744073709551615]}]}"#;
+    let value: serde_json::Value = serde_json::from_str(once).unwrap();
+    assert_eq!(serde_json::from_str::<Filter>(once).unwrap(), Filter::try_from(&value).unwrap());
+}
