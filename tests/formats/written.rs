@@ -107,7 +107,7 @@ fn selectors(id: u64, by_filter: bool) -> (Value, proto::PointsSelector) {
         let filter = proto::Filter::must([proto::Condition::has_id([id])]);
         (json!({ "filter": { "must": [{ "has_id": [id] }] } }), filter.into())
     } else {
-        (json!({ "points": [id] }), proto::PointsIdsList { ids: vec![id.into()] }.into())
+        (json!({ "points": [id] }), vec![proto::PointId::from(id)].into())
     }
 }
 
