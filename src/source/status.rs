@@ -4,6 +4,7 @@
 //! promise: that two numbers of one report were taken at the same moment.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,8 +27,16 @@ pub enum State {
     /// Connecting, or waiting for its topics or its queue to exist.
     Starting,
     Running,
-    /// What comes after it is full.
-    Paused,
+    /// Nothing is fetched for the moment; it goes on by itself.
+    Paused {
+        why: String,
+        since: UnixMillis,
+    },
+    /// It stands behind a message that it may not pass until an operator has decided.
+    Halted {
+        why: String,
+        since: UnixMillis,
+    },
     Reconnecting {
         since: UnixMillis,
         error: String,
@@ -122,6 +131,16 @@ impl Status {
 
     pub fn set_state(&self, state: State) {
         *lock(&self.state) = state;
+    }
+
+    /// It pauses, from now on unless it did before.
+    pub fn pause(&self, why: impl fmt::Display) {
+        let mut state = lock(&self.state);
+        let since = match &*state {
+            State::Paused { since, .. } => *since,
+            _ => UnixMillis::now(),
+        };
+        *state = State::Paused { why: why.to_string(), since };
     }
 
     pub fn set_commit_error(&self, error: Option<String>) {

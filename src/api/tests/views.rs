@@ -31,7 +31,7 @@ pub fn queue(source: &str) -> Arc<Stream> {
 }
 
 pub fn at(stream: &Arc<Stream>, next: u64) -> Option<Position> {
-    Some(Position { stream: Arc::clone(stream), mark: Mark::Next(Offset(next)) })
+    Some(Position::new(Arc::clone(stream), Mark::Next(Offset(next))))
 }
 
 async fn result(fixture: &Fixture, path: &str) -> Value {
@@ -163,7 +163,7 @@ async fn dead_letters_are_listed_with_what_was_delivered() {
     fixture.direct.apply(at(&partition("orders", 0), 5), rejected(b"hello", headers));
     let fingerprint = Fingerprint { body: 0xab, message_id: Some("m".into()) };
     let mark = Mark::Fingerprint(fingerprint);
-    let position = Position { stream: queue("jobs"), mark };
+    let position = Position::new(queue("jobs"), mark);
     fixture.direct.apply(Some(position), rejected(&[0xff, 0x00], Vec::new()));
     let first = result(&fixture, "/dead-letters?limit=1").await;
     let expected = json!({
