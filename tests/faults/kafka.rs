@@ -1,15 +1,16 @@
 //! Apache Kafka, tormented.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pointd::position::{Mark, Position};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Headers;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::publish::Publisher;
+use super::publish::{Publisher, Text};
 use super::{Daemon, ledger};
 use crate::brokers::kafka::Kafka;
 use crate::brokers::proxy::Proxy;
@@ -96,7 +97,7 @@ fn torment(rounds: usize) {
     let proxy = Proxy::start(0);
     let Some(kafka) = Kafka::start_behind(&proxy, "faults of Apache Kafka") else { return };
     kafka.create_topic(TOPIC, PARTITIONS);
-    let publisher = Publisher::kafka(&kafka, TOPIC, PARTITIONS);
+    let publisher = Publisher::kafka(&kafka, TOPIC, PARTITIONS, Text::Any);
     let daemon = Daemon::start(&section(&format!("127.0.0.1:{}", proxy.port())));
     let mut world = World { kafka, proxy, daemon, publisher };
     for round in 1..=rounds {
@@ -129,36 +130,43 @@ impl World {
     }
 }
 
-fn place(position: &Position) -> (i32, u64) {
+pub fn place(position: &Position) -> (i32, u64) {
     let Mark::Next(next) = &position.mark else { panic!("{position} has no offset") };
     (position.stream.partition().unwrap(), next.0 - 1)
 }
 
 /// The serial number of the message at each partition and offset, as the broker has it.
 pub fn published(kafka: &Kafka, topic: &str) -> HashMap<(i32, u64), u64> {
-    let consumer: BaseConsumer = kafka.config().set("group.id", "ledger").create().unwrap();
+    let mut config = kafka.config();
+    config.set("group.id", "ledger").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), super::PATIENCE).unwrap();
     let partitions = metadata.topics()[0].partitions();
-    let (mut list, mut missing) = (TopicPartitionList::new(), HashMap::new());
+    let (mut list, mut missing) = (TopicPartitionList::new(), HashSet::new());
     for partition in partitions.iter().map(|partition| partition.id()) {
         let (low, high) = consumer.fetch_watermarks(topic, partition, super::PATIENCE).unwrap();
         list.add_partition_offset(topic, partition, Offset::Offset(low)).unwrap();
         if high > low {
-            missing.insert(partition, high);
+            missing.insert(partition);
         }
     }
     consumer.assign(&list).unwrap();
     let mut published = HashMap::new();
     while !missing.is_empty() {
-        let Some(message) = consumer.poll(super::PATIENCE) else { panic!("{missing:?} unread") };
-        let message = message.unwrap();
+        let message = match consumer.poll(super::PATIENCE) {
+            Some(Ok(message)) => message,
+            // Transaction markers may be all that is left.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                missing.remove(&partition);
+                continue;
+            }
+            Some(Err(error)) => panic!("{error}"),
+            None => panic!("{missing:?} unread"),
+        };
         let id = message.headers().unwrap().get(0).value.unwrap();
         let serial = std::str::from_utf8(id).unwrap().parse().unwrap();
         let (partition, offset) = (message.partition(), message.offset());
         published.insert((partition, offset as u64), serial);
-        if missing.get(&partition) == Some(&(offset + 1)) {
-            missing.remove(&partition);
-        }
     }
     published
 }

@@ -9,6 +9,8 @@ mod model;
 mod plan;
 mod publish;
 mod rabbit;
+mod transactions;
+mod twins;
 
 use std::time::Duration;
 

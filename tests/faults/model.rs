@@ -41,6 +41,12 @@ impl Model {
                     self.points.get_mut(&point["id"].as_u64()?)?.vector = point["vector"].clone();
                 }
             }
+            "set_payload" if body["points"].is_array() => {
+                let keys = body["payload"].as_object()?;
+                for id in body["points"].as_array()? {
+                    self.points.get_mut(&id.as_u64()?)?.payload.extend(keys.clone());
+                }
+            }
             "set_payload" => {
                 let keys = body["payload"].as_object()?;
                 let chosen = self.points.values_mut().filter(|it| matches(&body["filter"], it));

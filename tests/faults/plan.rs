@@ -21,6 +21,23 @@ fn vector(serial: u64) -> Value {
     json!([serial as f32, (serial % 7) as f32, 0.5, -1.0])
 }
 
+/// A message that touches no other point than the one it is keyed by.
+pub fn keyed_text(serial: u64) -> String {
+    let mut random = StdRng::seed_from_u64(serial);
+    let id = random.random_range(0..IDS);
+    let operation = match random.random_range(0..10) {
+        0..5 => {
+            let payload = json!({"serial": serial});
+            let point = json!({"id": id, "vector": vector(serial), "payload": payload});
+            json!({"upsert": {"points": [point]}})
+        }
+        5..7 => json!({"set_payload": {"payload": {"touched": serial}, "points": [id]}}),
+        7..9 => json!({"update_vectors": {"points": [{"id": id, "vector": vector(serial)}]}}),
+        _ => json!({"delete": {"points": [id]}}),
+    };
+    operation.to_string()
+}
+
 /// The message's text. Every twentieth is no message at all.
 pub fn text(serial: u64) -> String {
     let mut random = StdRng::seed_from_u64(serial);

@@ -7,7 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
+};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -21,6 +23,14 @@ use crate::harness::pause_for;
 /// Between two messages: some hundreds a second.
 const PACE: Duration = Duration::from_millis(2);
 const FLUSH_LIMIT: Duration = Duration::from_secs(120);
+
+/// Which of the plan's messages.
+#[derive(Clone, Copy)]
+pub enum Text {
+    Any,
+    /// Each about its key alone.
+    Keyed,
+}
 
 /// Tells a publisher what to do.
 #[derive(Default)]
@@ -54,8 +64,11 @@ impl Control {
         self.given.load(Ordering::Relaxed)
     }
 
-    pub fn repeats(&self, serial: u64) -> bool {
-        serial * 37 % 100 < self.repeat_percent.load(Ordering::Relaxed)
+    /// The messages to send again after `serial`: itself, and one of long ago.
+    pub fn repeats(&self, serial: u64) -> impl Iterator<Item = u64> {
+        let repeats = serial * 37 % 100 < self.repeat_percent.load(Ordering::Relaxed);
+        let both = [Some(serial), serial.checked_sub(300)];
+        both.into_iter().flatten().filter(move |_| repeats)
     }
 }
 
@@ -77,14 +90,14 @@ impl Publisher {
 
     /// To a topic, by the broker's own address. An idempotent producer, so that each message
     /// is there once however often it had to be sent.
-    pub fn kafka(kafka: &Kafka, topic: &str, partitions: i32) -> Publisher {
+    pub fn kafka(kafka: &Kafka, topic: &str, partitions: i32, text: Text) -> Publisher {
         let mut config = kafka.config();
         config.set("enable.idempotence", "true").set("message.timeout.ms", "600000");
         config.set("linger.ms", "1").set("topic.metadata.refresh.interval.ms", "300");
         let producer: BaseProducer = config.create().unwrap();
         let topic = topic.to_owned();
         let control = Control { partitions: partitions.into(), ..Control::default() };
-        Publisher::spawn(control, move |control| to_kafka(&producer, &topic, control))
+        Publisher::spawn(control, move |control| to_kafka(&producer, &topic, text, control))
     }
 
     /// To a queue, with confirms: what was not confirmed when a connection was lost is published
@@ -109,8 +122,12 @@ impl Publisher {
     }
 }
 
-fn to_kafka(producer: &BaseProducer, topic: &str, control: &Control) -> u64 {
-    let mut serial = 0;
+fn to_kafka(producer: &BaseProducer, topic: &str, text: Text, control: &Control) -> u64 {
+    let text = match text {
+        Text::Any => plan::text,
+        Text::Keyed => plan::keyed_text,
+    };
+    let mut serial: u64 = 0;
     while !control.stopped() {
         if control.paused() {
             let resting = producer.flush(FLUSH_LIMIT).is_ok();
@@ -120,9 +137,11 @@ fn to_kafka(producer: &BaseProducer, topic: &str, control: &Control) -> u64 {
         }
         control.resting.store(false, Ordering::SeqCst);
         let partition = plan::key(serial) as i32 % control.partitions.load(Ordering::Relaxed);
-        let times = if control.repeats(serial) { 2 } else { 1 };
-        for _ in 0..times {
-            send(producer, topic, partition, serial);
+        send(producer, topic, partition, serial, text);
+        // A publisher that was not sure sends again, sooner or later.
+        for earlier in control.repeats(serial) {
+            let partition = plan::key(earlier) as i32 % control.partitions.load(Ordering::Relaxed);
+            send(producer, topic, partition, earlier, text);
         }
         serial += 1;
         control.given.store(serial, Ordering::Relaxed);
@@ -133,8 +152,14 @@ fn to_kafka(producer: &BaseProducer, topic: &str, control: &Control) -> u64 {
     serial
 }
 
-pub fn send(producer: &BaseProducer, topic: &str, partition: i32, serial: u64) {
-    let (key, text, id) = (plan::key(serial).to_string(), plan::text(serial), serial.to_string());
+pub fn send(
+    producer: &BaseProducer,
+    topic: &str,
+    partition: i32,
+    serial: u64,
+    text: fn(u64) -> String,
+) {
+    let (key, text, id) = (plan::key(serial).to_string(), text(serial), serial.to_string());
     loop {
         let headers = OwnedHeaders::new().insert(Header { key: "message-id", value: Some(&id) });
         let record = BaseRecord::to(topic).partition(partition).key(&key).payload(&text);
@@ -175,6 +200,14 @@ async fn connect(url: &str) -> lapin::Result<(Connection, Channel)> {
     Ok((connection, channel))
 }
 
+async fn give(channel: &Channel, queue: &str, serial: u64) -> lapin::Result<PublisherConfirm> {
+    let properties =
+        BasicProperties::default().with_delivery_mode(2).with_message_id(serial.to_string().into());
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let text = plan::text(serial);
+    channel.basic_publish("".into(), queue.into(), options, text.as_bytes(), properties).await
+}
+
 /// From the first message that is not confirmed; `mandatory`, so that a queue that is not there
 /// confirms nothing.
 async fn publish(
@@ -187,18 +220,10 @@ async fn publish(
     loop {
         let more = serial < control.given() || !(control.stopped() || control.paused());
         if more {
-            let properties = BasicProperties::default()
-                .with_delivery_mode(2)
-                .with_message_id(serial.to_string().into());
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            let text = plan::text(serial);
-            let times = if control.repeats(serial) { 2 } else { 1 };
-            for time in 1..=times {
-                let (body, properties) = (text.as_bytes(), properties.clone());
-                let sent =
-                    channel.basic_publish("".into(), queue.into(), options, body, properties);
-                confirms.push_back((time == times, sent.await?));
+            for repeated in control.repeats(serial) {
+                confirms.push_back((false, give(channel, queue, repeated).await?));
             }
+            confirms.push_back((true, give(channel, queue, serial).await?));
             serial += 1;
             control.given.fetch_max(serial, Ordering::Relaxed);
             control.resting.store(false, Ordering::SeqCst);
