@@ -5,6 +5,7 @@ mod contract;
 mod cpu;
 mod durable;
 mod formats;
+mod faults;
 mod harness;
 mod pipeline;
 mod poison;

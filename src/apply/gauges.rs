@@ -24,7 +24,7 @@ impl Gauges {
     /// Notes one record of the frame, and where it moved its stream. `letter` says whether it
     /// became a dead letter.
     pub fn record(&mut self, position: Option<&Position>, outcome: &Outcome, letter: bool) {
-        if let Some(Position { stream, mark: Mark::Next(next) }) = position {
+        if let Some(Position { stream, mark: Mark::Next(next), .. }) = position {
             match self.moved.get_mut(stream) {
                 Some(known) => *known = *next,
                 None => {

@@ -211,9 +211,9 @@ mod tests {
 
     fn any_position() -> impl Strategy<Value = Position> {
         let names = (".*", ".*", ".*", any::<u128>(), any::<Option<String>>());
-        names.prop_map(|(source, cluster, queue, body, message_id)| Position {
-            stream: Arc::new(Stream::Queue { source, cluster, queue }),
-            mark: Mark::Fingerprint(Fingerprint { body, message_id }),
+        names.prop_map(|(source, cluster, queue, body, message_id)| {
+            let stream = Arc::new(Stream::Queue { source, cluster, queue });
+            Position::new(stream, Mark::Fingerprint(Fingerprint { body, message_id }))
         })
     }
 

@@ -14,8 +14,9 @@ use crate::point::Schema;
 use crate::position::{Fingerprint, Offset, Seq, Stream, UnixMillis};
 use crate::wal::LogId;
 
-/// Version 2 has collections with payload indexes; 1 had none, and is the same otherwise.
-pub const VERSION: u32 = 2;
+/// Version 3 knows leader epochs, windows of message ids, and dead letters that were dropped; 2
+/// has collections with payload indexes; 1 had none of it. They are the same otherwise.
+pub const VERSION: u32 = 3;
 const CHECKSUM: &str = "crc32c ";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub struct CollectionEntry {
 pub struct StreamEntry {
     pub stream: Stream,
     pub next: Option<Offset>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader_epoch: Option<i32>,
     /// The body's fingerprint, then a space and the message id if there is one: a line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suffix: Vec<String>,
@@ -106,6 +109,7 @@ impl Manifest {
             let suffix = entry.suffix.iter().map(|line| fingerprint(line));
             let place = Place {
                 next: entry.next,
+                leader_epoch: entry.leader_epoch,
                 suffix: suffix.collect::<Result<VecDeque<_>, _>>()?,
                 time: entry.time_unix_ms,
                 records: entry.records,
@@ -156,6 +160,7 @@ fn entry(stream: &Stream, place: &Place) -> StreamEntry {
     StreamEntry {
         stream: stream.clone(),
         next: place.next,
+        leader_epoch: place.leader_epoch,
         suffix: place.suffix.iter().map(line).collect(),
         time_unix_ms: place.time,
         records: place.records,

@@ -28,6 +28,8 @@ pub struct Streams(BTreeMap<Arc<Stream>, Place>);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Place {
     pub next: Option<Offset>,
+    /// Of the last message that told one.
+    pub leader_epoch: Option<i32>,
     /// Of a queue: its last deliveries in order, duplicates left out.
     pub suffix: VecDeque<Fingerprint>,
     pub time: UnixMillis,
@@ -54,7 +56,10 @@ impl Streams {
             (Mark::Next(next), Body::Duplicate | Body::Moved) => {
                 place.next = place.next.max(Some(*next));
             }
-            (Mark::Next(next), _) => place.next = Some(*next),
+            (Mark::Next(next), _) => {
+                place.next = Some(*next);
+                place.leader_epoch = position.leader_epoch.or(place.leader_epoch);
+            }
             (Mark::Fingerprint(print), _) if delivered => place.push(print.clone()),
             (Mark::Fingerprint(_), _) => {}
         }
@@ -85,7 +90,10 @@ impl Streams {
                 let next = place.next.map(Mark::Next);
                 let prints = place.suffix.iter().cloned().map(Mark::Fingerprint);
                 let marks = next.into_iter().chain(prints);
-                marks.map(|mark| Position { stream: stream.clone(), mark })
+                marks.map(|mark| {
+                    let leader_epoch = place.leader_epoch;
+                    Position { leader_epoch, ..Position::new(stream.clone(), mark) }
+                })
             })
             .collect()
     }
@@ -140,7 +148,7 @@ mod tests {
     }
 
     fn take(streams: &mut Streams, stream: &Arc<Stream>, next: u64, body: &Body) {
-        let position = Position { stream: stream.clone(), mark: Mark::Next(Offset(next)) };
+        let position = Position::new(stream.clone(), Mark::Next(Offset(next)));
         streams.take(&position, body, UnixMillis(next));
     }
 
@@ -196,7 +204,7 @@ mod tests {
         });
         for body in 0..QUEUE_SUFFIX_MAX as u128 + 3 {
             let mark = Mark::Fingerprint(print(body));
-            let position = Position { stream: stream.clone(), mark };
+            let position = Position::new(stream.clone(), mark);
             streams.take(&position, &message, UnixMillis(1));
             // Known already: it stands where it first stood.
             streams.take(&position, &Body::Duplicate, UnixMillis(2));

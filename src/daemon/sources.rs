@@ -1,9 +1,11 @@
 //! Starts each configured source at the place where the log stands.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crossbeam_channel::Sender;
 use tracing::info;
 
 use super::stages::Stages;
@@ -15,16 +17,22 @@ use crate::source::amqp::AmqpSource;
 use crate::source::embedded::EmbeddedBroker;
 use crate::source::kafka::KafkaSource;
 use crate::source::status::{Kind, Status};
-use crate::source::{Watermark, Wiring};
+use crate::source::{Gate, Order, Watermark, Wiring};
 
 /// The file in the data directory that says where the embedded broker is: `host:port topic`.
 /// For people and scripts; nothing reads it back.
 const BROKER_FILE: &str = "embedded-broker";
 
+/// Orders that wait for a source; an operator gives one at a time.
+const ORDERS_MAX: usize = 16;
+
+#[derive(Default)]
 pub(super) struct Sources {
     /// True from each that ended because it was asked to.
     threads: Vec<JoinHandle<bool>>,
     statuses: Vec<Arc<Status>>,
+    /// By source.
+    orders: BTreeMap<String, Sender<Order>>,
     /// Dropped after the sources that read from it.
     brokers: Vec<EmbeddedBroker>,
 }
@@ -36,16 +44,20 @@ impl Sources {
         metrics: &Metrics,
         shutdown: &Shutdown,
     ) -> Result<Sources, StartError> {
-        let mut sources = Sources { threads: vec![], statuses: vec![], brokers: vec![] };
+        let mut sources = Sources::default();
         for (at, source) in settings.source.iter().enumerate() {
             let failed = |detail: String| StartError::Source { name: source.name.clone(), detail };
             let Some(kind) = source.kind() else {
                 return Err(failed("give exactly one kind".into()));
             };
-            let watermark = Watermark::default();
+            let (watermark, gate) = (Watermark::default(), Gate::default());
+            let (order, orders) = crossbeam_channel::bounded(ORDERS_MAX);
+            sources.orders.insert(source.name.clone(), order);
             let wiring = |kind: Kind| Wiring {
-                outlet: Arc::new(stages.intake(at, watermark.clone())),
+                outlet: Arc::new(stages.intake(at, watermark.clone(), gate.clone())),
                 watermark: watermark.clone(),
+                gate: gate.clone(),
+                orders: orders.clone(),
                 status: Status::new(&source.name, kind),
                 metrics: metrics.clone(),
                 shutdown: shutdown.clone(),

@@ -25,7 +25,7 @@ use crate::metrics::{Metrics, stream_labels};
 use crate::operation::Limits;
 use crate::position::{Mark, Position, Seq};
 use crate::shutdown::Shutdown;
-use crate::source::Watermark;
+use crate::source::{Gate, Watermark};
 use crate::wal;
 
 /// More than intake can make: its own bound is 256 MiB, a batch's far less.
@@ -118,8 +118,8 @@ impl Stages {
     }
 
     /// The door of the source at this place in the configuration.
-    pub fn intake(&self, source: usize, watermark: Watermark) -> Intake {
-        self.queue.intake(source, watermark)
+    pub fn intake(&self, source: usize, watermark: Watermark, gate: Gate) -> Intake {
+        self.queue.intake(source, watermark, gate, self.offsets.clone())
     }
 
     pub fn add_readiness(&self, readiness: &Readiness) {

@@ -156,13 +156,16 @@ impl Appender {
     }
 
     fn take_batch(&mut self, batch: PendingBatch, decoded: Vec<Decoded>) {
+        self.frame.held_bytes += batch.bytes;
+        if batch.gate.refuses(batch.number) {
+            return;
+        }
         let run = decoded.iter().map_while(|item| Some((&item.position, item.redelivered?)));
         let repeated = self.ends.duplicates.repeated(run);
         for (at, item) in decoded.into_iter().enumerate() {
             self.take_item(item, at < repeated);
         }
         self.frame.watermarks.push((batch.watermark, batch.number));
-        self.frame.held_bytes += batch.bytes;
     }
 
     /// `repeated`: already known as a duplicate.
@@ -276,7 +279,7 @@ impl Appender {
 impl Frame {
     /// Nothing to write and nothing to tell.
     fn is_empty(&self) -> bool {
-        self.drafts.is_empty() && self.watermarks.is_empty()
+        self.drafts.is_empty() && self.watermarks.is_empty() && self.held_bytes == 0
     }
 
     /// Lets the sources commit or ack what is durable now.

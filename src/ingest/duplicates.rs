@@ -129,14 +129,14 @@ mod tests {
             topic_id: None,
             partition: 0,
         };
-        Position { stream: Arc::new(stream), mark: Mark::Next(Offset(next)) }
+        Position::new(Arc::new(stream), Mark::Next(Offset(next)))
     }
 
     fn queue(body: u128) -> Position {
         let stream =
             Stream::Queue { source: "orders".into(), cluster: "c".into(), queue: "q".into() };
         let print = Fingerprint { body, message_id: None };
-        Position { stream: Arc::new(stream), mark: Mark::Fingerprint(print) }
+        Position::new(Arc::new(stream), Mark::Fingerprint(print))
     }
 
     fn repeated(known: &mut Duplicates, connection: u64, bodies: &[u128]) -> usize {

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use tokio::sync::oneshot;
 
-use super::IngestSettings;
 use super::decode::{Decoded, Work};
+use super::{DurableOffsets, IngestSettings};
 use crate::catalog::Outcome;
 use crate::metrics::Metrics;
 use crate::operation::{Body, Message, encode};
-use crate::position::{Seq, UnixMillis};
-use crate::source::{Batch, Outlet, Watermark};
+use crate::position::{Offset, Seq, Stream, UnixMillis};
+use crate::source::{Batch, Gate, Outlet, Pressure, Watermark};
 
 /// What the appender takes, in order.
 pub(super) enum Entry {
@@ -26,6 +26,7 @@ pub(super) struct PendingBatch {
     pub number: u64,
     pub bytes: usize,
     pub watermark: Watermark,
+    pub gate: Gate,
     /// One value, once the batch is decoded.
     pub decoded: Receiver<Vec<Decoded>>,
 }
@@ -106,8 +107,14 @@ impl Queue {
     }
 
     /// The door of the source with this number in the decoders' list.
-    pub fn intake(&self, source: usize, watermark: Watermark) -> Intake {
-        Intake { queue: self.clone(), source, watermark }
+    pub fn intake(
+        &self,
+        source: usize,
+        watermark: Watermark,
+        gate: Gate,
+        offsets: DurableOffsets,
+    ) -> Intake {
+        Intake { queue: self.clone(), source, watermark, gate, offsets }
     }
 
     pub fn submit(&self) -> Submit {
@@ -120,6 +127,8 @@ pub struct Intake {
     queue: Queue,
     source: usize,
     watermark: Watermark,
+    gate: Gate,
+    offsets: DurableOffsets,
 }
 
 impl Outlet for Intake {
@@ -136,6 +145,7 @@ impl Outlet for Intake {
             number: batch.number,
             bytes,
             watermark: self.watermark.clone(),
+            gate: self.gate.clone(),
             decoded: decoded_out,
         };
         if self.queue.entries.try_send(Entry::Batch(entry)).is_err() {
@@ -146,6 +156,14 @@ impl Outlet for Intake {
         // ending, and the appender finds the cell closed and stops before this batch.
         let _ = self.queue.work.send(Work { source: self.source, batch, decoded });
         Ok(())
+    }
+
+    fn pressure(&self) -> Option<Pressure> {
+        (self.queue.stopped)().then_some(Pressure::DeadLettersFull)
+    }
+
+    fn durable(&self, stream: &Stream) -> Option<Offset> {
+        self.offsets.get(stream)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::operation::{Body, Limits, Reason};
 use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
-use crate::source::{Batch, Delivery, Item, Outlet, Watermark, What};
+use crate::source::{Batch, Delivery, Gate, Item, Outlet, Watermark, What};
 use crate::wal::{AppendError, Options, Wal};
 
 /// Looks at the watermark whenever the log is synced, and fails the sync if it is told to.
@@ -120,7 +120,7 @@ fn batch_of(collection: &str, number: u64, offsets: impl IntoIterator<Item = u64
         partition: 0,
     });
     let item = |offset: u64| Item {
-        position: Position { stream: stream.clone(), mark: Mark::Next(Offset(offset + 1)) },
+        position: Position::new(stream.clone(), Mark::Next(Offset(offset + 1))),
         what: What::Message(Delivery {
             time: UnixMillis(1),
             key: None,
@@ -148,10 +148,14 @@ fn end(line: Line) -> Vec<(u64, bool)> {
         .collect()
 }
 
+fn intake(queue: &Queue, watermark: &Watermark) -> Intake {
+    queue.intake(0, watermark.clone(), Gate::default(), DurableOffsets::default())
+}
+
 #[test]
 fn order_is_the_queues_however_the_workers_race() {
     let line = line(&IngestSettings::default());
-    let intake = line.queue.intake(0, line.watermark.clone());
+    let intake = intake(&line.queue, &line.watermark);
     let mut offset = 0;
     for number in 1..=200 {
         // Long and short ones in turn, so that a later batch is decoded first.
@@ -174,7 +178,7 @@ fn order_is_the_queues_however_the_workers_race() {
 #[test]
 fn what_is_delivered_again_is_one_duplicate_record() {
     let line = line(&IngestSettings::default());
-    let intake = line.queue.intake(0, line.watermark.clone());
+    let intake = intake(&line.queue, &line.watermark);
     intake.offer(batch(1, 0..3)).unwrap();
     intake.offer(batch(2, 1..5)).unwrap();
     drop(intake);
@@ -187,7 +191,7 @@ fn what_is_delivered_again_is_one_duplicate_record() {
 fn the_watermark_rises_only_after_the_fsync() {
     let line = line(&IngestSettings::default());
     let (guard, watermark) = (line.guard.clone(), line.watermark.clone());
-    let intake = line.queue.intake(0, watermark.clone());
+    let intake = intake(&line.queue, &watermark);
     intake.offer(batch(1, 0..3)).unwrap();
     drop(intake);
     assert_eq!(end(line).len(), 3);
@@ -199,7 +203,7 @@ fn the_watermark_rises_only_after_the_fsync() {
 fn a_failed_fsync_acknowledges_nothing_and_ends_the_appender() {
     let line = line(&IngestSettings::default());
     line.guard.failing.store(true, Ordering::SeqCst);
-    let intake = line.queue.intake(0, line.watermark.clone());
+    let intake = intake(&line.queue, &line.watermark);
     intake.offer(batch(1, 0..3)).unwrap();
     let ended = line.appender.join().unwrap();
     assert!(matches!(ended, Err(AppendError::Failed { .. })), "{ended:?}");
@@ -210,7 +214,7 @@ fn a_failed_fsync_acknowledges_nothing_and_ends_the_appender() {
 #[test]
 fn a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile() {
     let line = line(&IngestSettings::default());
-    let intake = line.queue.intake(0, line.watermark.clone());
+    let intake = intake(&line.queue, &line.watermark);
     line.guard.full.store(true, Ordering::SeqCst);
     // More than the first file has room for.
     for number in 1..=20 {
@@ -233,7 +237,7 @@ fn a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile() {
 #[test]
 fn a_message_that_makes_the_decoder_panic_becomes_a_dead_letter() {
     let line = line(&IngestSettings::default());
-    let intake = line.queue.intake(0, line.watermark.clone());
+    let intake = intake(&line.queue, &line.watermark);
     intake.offer(batch_of("fault", 1, 0..1)).unwrap();
     intake.offer(batch(2, 1..2)).unwrap();
     drop(intake);
@@ -252,7 +256,7 @@ fn a_message_that_makes_the_decoder_panic_becomes_a_dead_letter() {
 fn a_full_queue_gives_the_batch_back() {
     let settings = IngestSettings { queue_bytes_max: 1, ..IngestSettings::default() };
     let (queue, _ends) = Queue::new(&settings, Arc::new(|| false), &Metrics::new());
-    let intake = queue.intake(0, Watermark::default());
+    let intake = intake(&queue, &Watermark::default());
     // One is always let in, or a large one could never pass.
     assert!(intake.offer(batch(1, 0..3)).is_ok());
     assert_eq!(intake.offer(batch(2, 3..5)).unwrap_err().number, 2);
@@ -261,6 +265,6 @@ fn a_full_queue_gives_the_batch_back() {
 #[test]
 fn nothing_is_taken_while_intake_is_stopped() {
     let (queue, _ends) = Queue::new(&IngestSettings::default(), Arc::new(|| true), &Metrics::new());
-    let intake = queue.intake(0, Watermark::default());
+    let intake = intake(&queue, &Watermark::default());
     assert!(intake.offer(batch(1, 0..1)).is_err());
 }

@@ -27,11 +27,14 @@ struct PositionRecord {
     /// Of a partition.
     #[prost(uint64, optional, tag = "6")]
     next_offset: Option<u64>,
-    /// Of a queue: 16 bytes, big-endian.
+    /// Of a queue, or of a message that its publisher may send again: 16 bytes, big-endian.
     #[prost(bytes = "vec", tag = "7")]
     body: Vec<u8>,
     #[prost(string, optional, tag = "8")]
     message_id: Option<String>,
+    /// Of a partition.
+    #[prost(sint32, optional, tag = "9")]
+    leader_epoch: Option<i32>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -57,26 +60,29 @@ impl Position {
             }
             Stream::Queue { cluster, .. } => record.cluster.clone_from(cluster),
         }
-        match &self.mark {
-            Mark::Next(offset) => record.next_offset = Some(offset.0),
-            Mark::Fingerprint(print) => {
-                record.body = print.body.to_be_bytes().to_vec();
-                record.message_id.clone_from(&print.message_id);
-            }
+        if let Mark::Next(offset) = &self.mark {
+            record.next_offset = Some(offset.0);
         }
+        if let Some(print) = self.fingerprint() {
+            record.body = print.body.to_be_bytes().to_vec();
+            record.message_id.clone_from(&print.message_id);
+        }
+        record.leader_epoch = self.leader_epoch;
         record.encode_to_vec().into()
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Position, InvalidPosition> {
         let record = PositionRecord::decode(bytes)?;
-        let mark = match (record.next_offset, <[u8; 16]>::try_from(&record.body[..])) {
-            (Some(next), _) => Mark::Next(Offset(next)),
-            (None, Ok(body)) => Mark::Fingerprint(Fingerprint {
-                body: u128::from_be_bytes(body),
-                message_id: record.message_id,
-            }),
-            (None, Err(_)) => return Err(InvalidPosition::Missing("an offset or a fingerprint")),
+        let message_id = record.message_id;
+        let print = <[u8; 16]>::try_from(&record.body[..])
+            .ok()
+            .map(|body| Fingerprint { body: u128::from_be_bytes(body), message_id });
+        let (mark, identity) = match (record.next_offset, print) {
+            (Some(next), identity) => (Mark::Next(Offset(next)), identity),
+            (None, Some(print)) => (Mark::Fingerprint(print), None),
+            (None, None) => return Err(InvalidPosition::Missing("an offset or a fingerprint")),
         };
+        let leader_epoch = record.leader_epoch;
         let (source, cluster, name) = (record.source, record.cluster, record.name);
         let stream = match record.partition {
             Some(partition) => {
@@ -85,7 +91,7 @@ impl Position {
             }
             None => Stream::Queue { source, cluster, queue: name },
         };
-        Ok(Position { stream: Arc::new(stream), mark })
+        Ok(Position { stream: Arc::new(stream), mark, leader_epoch, identity })
     }
 }
 
@@ -111,19 +117,26 @@ mod tests {
         ]
     }
 
-    fn any_mark() -> impl Strategy<Value = Mark> {
-        prop_oneof![
-            any::<u64>().prop_map(|offset| Mark::Next(Offset(offset))),
-            (any::<u128>(), any::<Option<String>>()).prop_map(|(body, message_id)| {
-                Mark::Fingerprint(Fingerprint { body, message_id })
-            }),
-        ]
+    fn any_print() -> impl Strategy<Value = Fingerprint> {
+        (any::<u128>(), any::<Option<String>>())
+            .prop_map(|(body, message_id)| Fingerprint { body, message_id })
+    }
+
+    fn any_position() -> impl Strategy<Value = Position> {
+        let identity = proptest::option::of(any_print());
+        let next = (any::<u64>(), any::<Option<i32>>(), identity);
+        let next = (any_stream(), next).prop_map(|(stream, (next, leader_epoch, identity))| {
+            let (stream, mark) = (Arc::new(stream), Mark::Next(Offset(next)));
+            Position { stream, mark, leader_epoch, identity }
+        });
+        let print = (any_stream(), any_print())
+            .prop_map(|(stream, print)| Position::new(Arc::new(stream), Mark::Fingerprint(print)));
+        prop_oneof![next, print]
     }
 
     proptest! {
         #[test]
-        fn a_position_reads_back_as_it_was_written(stream in any_stream(), mark in any_mark()) {
-            let position = Position { stream: Arc::new(stream), mark };
+        fn a_position_reads_back_as_it_was_written(position in any_position()) {
             prop_assert_eq!(Position::decode(&position.encode()).unwrap(), position);
         }
     }

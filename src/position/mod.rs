@@ -168,6 +168,28 @@ mod hex_u128 {
 pub struct Position {
     pub stream: Arc<Stream>,
     pub mark: Mark,
+    /// Of a Kafka message: the epoch of the leader that had it. An offset that an older leader
+    /// gave and a newer one does not know was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader_epoch: Option<i32>,
+    /// What a message with an offset is recognised by when its publisher sends it again; there
+    /// only where its source looks for such. A queue's message has it in its mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Fingerprint>,
+}
+
+impl Position {
+    pub fn new(stream: Arc<Stream>, mark: Mark) -> Self {
+        Position { stream, mark, leader_epoch: None, identity: None }
+    }
+
+    /// What the message is recognised by, if it is by anything.
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        match &self.mark {
+            Mark::Fingerprint(print) => Some(print),
+            Mark::Next(_) => self.identity.as_ref(),
+        }
+    }
 }
 
 impl fmt::Display for Position {

@@ -13,6 +13,7 @@
 
 pub mod amqp;
 pub mod embedded;
+mod gate;
 pub mod kafka;
 pub mod status;
 
@@ -21,11 +22,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::metrics::Metrics;
-use crate::position::{Position, UnixMillis};
+use crate::position::{Offset, Position, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
 
+pub use gate::Gate;
 pub use status::Status;
 
 /// One thing that happened in a stream.
@@ -77,7 +80,37 @@ pub struct Batch {
 pub trait Outlet: Send + Sync {
     /// Never blocks; gives the batch back when there is no room.
     fn offer(&self, batch: Batch) -> Result<(), Batch>;
+
+    /// Why nothing more should be fetched. What was delivered already is still offered, and
+    /// there is room kept for it.
+    fn pressure(&self) -> Option<Pressure>;
+
+    /// Where consumption of this stream goes on, as far as it is durable.
+    fn durable(&self, stream: &Stream) -> Option<Offset>;
 }
+
+/// Why nothing more should be fetched for the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Pressure {
+    #[error("what was taken is not in the log yet and fills its queue")]
+    QueueFull,
+    #[error("what is in the log is not applied yet")]
+    ApplierBehind,
+    #[error("the disk is full, but for what is kept free")]
+    DiskFull,
+    #[error("as many dead letters are kept as may be")]
+    DeadLettersFull,
+}
+
+/// What an operator tells a running source.
+#[derive(Debug)]
+pub enum Order {
+    /// Go on at the beginning of what the broker has. `None` stands for every halted partition.
+    AcceptGap { topic: Option<String>, partition: Option<i32>, answer: Answer },
+}
+
+/// What was done, a sentence for each stream, or why nothing was.
+pub type Answer = Sender<Result<Vec<String>, String>>;
 
 /// The highest batch number up to which everything is durable. Written by whoever makes
 /// batches durable, read by the source.
@@ -115,6 +148,8 @@ impl Watermark {
 pub struct Wiring {
     pub outlet: Arc<dyn Outlet>,
     pub watermark: Watermark,
+    pub gate: Gate,
+    pub orders: Receiver<Order>,
     pub status: Arc<Status>,
     pub metrics: Metrics,
     pub shutdown: Shutdown,

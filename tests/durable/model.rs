@@ -103,7 +103,7 @@ impl Model {
     }
 
     fn place(&mut self, record: &Planned) {
-        let Some(Position { stream, mark }) = &record.position else { return };
+        let Some(Position { stream, mark, .. }) = &record.position else { return };
         let delivered = matches!(record.body, Body::Message(_) | Body::Rejected(_));
         if let (Body::Start { forget_others }, Stream::Partition { cluster, partition, .. }) =
             (&record.body, &**stream)

@@ -117,7 +117,7 @@ impl Chance {
         let (at, step) = (self.below(3) as usize, self.below(3) + message);
         let (stream, next) = &mut self.partitions[at];
         *next += step;
-        Position { stream: stream.clone(), mark: Mark::Next(Offset(*next)) }
+        Position::new(stream.clone(), Mark::Next(Offset(*next)))
     }
 
     fn back(&mut self) -> Position {
@@ -129,7 +129,7 @@ impl Chance {
     fn queued(&mut self) -> Position {
         let body = u128::from(self.below(6)) << 100 | 7;
         let message_id = (self.below(2) == 0).then(|| format!("id {}", self.below(4)));
-        Position { stream: queue(), mark: Mark::Fingerprint(Fingerprint { body, message_id }) }
+        Position::new(queue(), Mark::Fingerprint(Fingerprint { body, message_id }))
     }
 
     /// A partition begins, begins again under another topic id, or in another cluster.
@@ -144,7 +144,7 @@ impl Chance {
         let stream = partition(cluster, Some(self.below(2).into()), at);
         let next = self.below(30);
         self.partitions[at as usize] = (stream.clone(), next);
-        let position = Position { stream, mark: Mark::Next(Offset(next)) };
+        let position = Position::new(stream, Mark::Next(Offset(next)));
         (Some(position), Body::Start { forget_others })
     }
 

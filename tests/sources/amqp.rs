@@ -186,7 +186,7 @@ fn a_full_outlet_holds_the_queue_and_loses_nothing() {
     let bench = Bench::new(Kind::Amqp, true);
     bench.set_room(3);
     let source = start(&bench, &settings);
-    bench.wait_for_report("the pause", |report| report.state == State::Paused);
+    bench.wait_for_report("the pause", |report| matches!(report.state, State::Paused { .. }));
     // Three batches were taken and acked, at most fifty deliveries are in our hands.
     until("the broker to hold the rest", LIMIT, || {
         bench.batches() == 3 && rabbit.ready(&queue) as usize == 250 - bench.message_count()

@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender};
 use pointd::metrics::Metrics;
-use pointd::position::Position;
+use pointd::position::{Mark, Offset, Position, Stream};
 use pointd::shutdown::Shutdown;
 use pointd::source::status::{Kind, SourceReport};
-use pointd::source::{Batch, Delivery, Item, Outlet, Status, Watermark, What, Wiring};
+use pointd::source::{
+    Batch, Delivery, Gate, Item, Order, Outlet, Pressure, Status, Watermark, What, Wiring,
+};
 
 use super::LIMIT;
 use crate::brokers::{until, until_or};
@@ -41,11 +44,28 @@ impl Outlet for Memory {
         kept.batches.push(batch);
         Ok(())
     }
+
+    fn pressure(&self) -> Option<Pressure> {
+        None
+    }
+
+    fn durable(&self, stream: &Stream) -> Option<Offset> {
+        let kept = self.kept.lock().unwrap();
+        let durable = kept.batches.iter().take_while(|it| it.number <= self.watermark.get());
+        let of_stream = durable.flat_map(|batch| &batch.items);
+        let next = of_stream.filter(|item| *item.position.stream == *stream).last()?;
+        match next.position.mark {
+            Mark::Next(next) => Some(next),
+            Mark::Fingerprint(_) => None,
+        }
+    }
 }
 
 pub struct Bench {
     pub outlet: Arc<Memory>,
     pub watermark: Watermark,
+    pub gate: Gate,
+    pub orders: (Sender<Order>, Receiver<Order>),
     pub status: Arc<Status>,
     pub metrics: Metrics,
     pub shutdown: Shutdown,
@@ -60,6 +80,8 @@ impl Bench {
         Bench {
             outlet: Arc::new(Memory { kept: Mutex::new(kept), watermark: watermark.clone() }),
             watermark,
+            gate: Gate::default(),
+            orders: crossbeam_channel::bounded(16),
             status: Status::new("test", kind),
             metrics: Metrics::new(),
             shutdown: Shutdown::new(),
@@ -71,6 +93,8 @@ impl Bench {
         Wiring {
             outlet: Arc::clone(&self.outlet) as Arc<dyn Outlet>,
             watermark: self.watermark.clone(),
+            gate: self.gate.clone(),
+            orders: self.orders.1.clone(),
             status: Arc::clone(&self.status),
             metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),

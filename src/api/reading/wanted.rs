@@ -209,7 +209,7 @@ fn has_more_to_tell(report: &SourceReport) -> bool {
     match report.state {
         State::Starting => true,
         State::Reconnecting { .. } => report.streams.is_empty(),
-        State::Running | State::Paused | State::Stopped => false,
+        State::Running | State::Paused { .. } | State::Halted { .. } | State::Stopped => false,
     }
 }
 

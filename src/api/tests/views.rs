@@ -31,7 +31,7 @@ pub fn queue(source: &str) -> Arc<Stream> {
 }
 
 pub fn at(stream: &Arc<Stream>, next: u64) -> Option<Position> {
-    Some(Position { stream: Arc::clone(stream), mark: Mark::Next(Offset(next)) })
+    Some(Position::new(Arc::clone(stream), Mark::Next(Offset(next))))
 }
 
 async fn result(fixture: &Fixture, path: &str) -> Value {
@@ -89,6 +89,7 @@ async fn a_source_is_joined_with_what_the_log_has_of_it() {
     status.set_state(State::Running);
     let stream = status.stream(&zero);
     stream.received(50, UnixMillis(1));
+    stream.set_received(Offset(46));
     stream.set_committed(Offset(44));
     stream.set_end(Offset(100));
     let idle = Status::new("jobs", Kind::Amqp);
@@ -104,7 +105,8 @@ async fn a_source_is_joined_with_what_the_log_has_of_it() {
     assert_eq!((&stream["topic"], &stream["partition"]), (&json!("points"), &json!(0)));
     assert_eq!(stream["state"], "running");
     for (field, expected) in [
-        ("received", 50),
+        ("received_messages", 50),
+        ("received", 46),
         ("durable", 45),
         ("applied", 40),
         ("committed", 44),
@@ -163,7 +165,7 @@ async fn dead_letters_are_listed_with_what_was_delivered() {
     fixture.direct.apply(at(&partition("orders", 0), 5), rejected(b"hello", headers));
     let fingerprint = Fingerprint { body: 0xab, message_id: Some("m".into()) };
     let mark = Mark::Fingerprint(fingerprint);
-    let position = Position { stream: queue("jobs"), mark };
+    let position = Position::new(queue("jobs"), mark);
     fixture.direct.apply(Some(position), rejected(&[0xff, 0x00], Vec::new()));
     let first = result(&fixture, "/dead-letters?limit=1").await;
     let expected = json!({

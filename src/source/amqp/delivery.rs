@@ -23,10 +23,7 @@ pub fn item(stream: &Arc<Stream>, connection: u64, delivery: lapin::message::Del
         redelivered: delivery.redelivered.then_some(connection),
         value: Some(Bytes::from(delivery.data)),
     });
-    Item {
-        position: Position { stream: Arc::clone(stream), mark: Mark::Fingerprint(fingerprint) },
-        what,
-    }
+    Item { position: Position::new(Arc::clone(stream), Mark::Fingerprint(fingerprint)), what }
 }
 
 /// Properties first, then headers that are text or numbers. Tables and lists (such as

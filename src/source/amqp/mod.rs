@@ -27,8 +27,8 @@ use rand::RngExt;
 
 pub use settings::{AmqpSettings, Declare, InvalidAmqpSettings, Url};
 
-use super::Wiring;
 use super::status::State;
+use super::{Pressure, Wiring};
 use crate::position::{Stream, UnixMillis};
 use session::{Ended, Numbering, Session};
 
@@ -122,7 +122,7 @@ impl AmqpSource {
     /// Everything given out is durable: then there is room again.
     async fn wait_for_room(&self, wiring: &Wiring, last: u64) {
         tracing::warn!(source = self.name, "what comes after is full; the consumer is given up");
-        wiring.status.set_state(State::Paused);
+        wiring.status.pause(wiring.outlet.pressure().unwrap_or(Pressure::QueueFull));
         loop {
             tokio::select! {
                 () = wiring.shutdown.asked() => return,

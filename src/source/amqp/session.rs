@@ -19,7 +19,7 @@ use super::settings::Declare;
 use super::{AmqpSettings, AmqpSource};
 use crate::position::{Stream, UnixMillis};
 use crate::source::status::{State, StreamStatus};
-use crate::source::{Batch, Item, What, Wiring};
+use crate::source::{Batch, Item, Pressure, What, Wiring};
 
 /// A broker that accepts a connection and then says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -278,7 +278,13 @@ impl<'a> Session<'a> {
         }
         self.blocked_since = blocked.then(Instant::now);
         self.wiring.metrics.source.paused.with_label_values(&[self.name]).set(blocked.into());
-        self.wiring.status.set_state(if blocked { State::Paused } else { State::Running });
+        match blocked {
+            true => {
+                let why = self.wiring.outlet.pressure().unwrap_or(Pressure::QueueFull);
+                self.wiring.status.pause(why);
+            }
+            false => self.wiring.status.set_state(State::Running),
+        }
     }
 
     /// Acks the last delivery of the newest durable batch, and with it all before it.

@@ -19,8 +19,8 @@ use super::probe::Question;
 use super::settings::KafkaSettings;
 use super::{Context, KafkaSource, KafkaSourceError};
 use crate::position::{Offset, UnixMillis};
-use crate::source::Wiring;
 use crate::source::status::State;
+use crate::source::{Pressure, Wiring};
 
 /// How long to wait for the next message when there is nothing to do.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
@@ -238,6 +238,10 @@ impl Consume {
         }
     }
 
+    pub(super) fn why_paused(&self) -> Pressure {
+        self.wiring.outlet.pressure().unwrap_or(Pressure::QueueFull)
+    }
+
     /// Paused, librdkafka drops what it fetched ahead; resumed, it goes on after the last
     /// message it gave us. Only what was paused is resumed: others would be rewound.
     fn set_paused(&mut self, paused: bool) {
@@ -255,6 +259,9 @@ impl Consume {
         }
         self.paused = paused;
         self.wiring.metrics.source.paused.with_label_values(&[&self.name]).set(paused.into());
-        self.wiring.status.set_state(if paused { State::Paused } else { State::Running });
+        match paused {
+            true => self.wiring.status.pause(self.why_paused()),
+            false => self.wiring.status.set_state(State::Running),
+        }
     }
 }

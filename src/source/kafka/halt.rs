@@ -109,11 +109,11 @@ impl Consume {
             tracing::info!(source = self.name, "the cluster answers again");
         }
         let none = self.partitions.current().next().is_none();
-        self.wiring.status.set_state(match (self.paused, none) {
-            (true, _) => State::Paused,
-            (false, true) => State::Starting,
-            (false, false) => State::Running,
-        });
+        match (self.paused, none) {
+            (true, _) => self.wiring.status.pause(self.why_paused()),
+            (false, true) => self.wiring.status.set_state(State::Starting),
+            (false, false) => self.wiring.status.set_state(State::Running),
+        }
     }
 
     pub(super) fn commit(&mut self) {

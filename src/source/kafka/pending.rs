@@ -105,8 +105,7 @@ impl Pending {
                 Some((_, next)) => *next = entry.next,
                 None => nexts.push((entry.index, entry.next)),
             }
-            let position =
-                Position { stream: Arc::clone(stream(entry.index)), mark: Mark::Next(entry.next) };
+            let position = Position::new(Arc::clone(stream(entry.index)), Mark::Next(entry.next));
             let what = match entry.what {
                 Entered::Moved => What::Moved,
                 Entered::Start { forget_others } => What::Start { forget_others },

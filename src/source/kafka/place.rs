@@ -139,7 +139,7 @@ mod tests {
             topic_id: id,
             partition,
         });
-        Position { stream, mark: Mark::Next(Offset(next)) }
+        Position::new(stream, Mark::Next(Offset(next)))
     }
 
     fn present(cluster: &str, id: Option<Uuid>, low: u64, high: u64) -> Present {

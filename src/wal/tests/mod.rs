@@ -33,15 +33,15 @@ fn record(seq: u64, generation: u8) -> Record {
     let length = if seq == 17 { 5000 } else { (seq * seq * 37 % 700) as usize };
     let mut body = format!("{generation}/{seq}/").into_bytes();
     body.extend((0..length).map(|at| (at as u64 * 31 + seq * 7) as u8 | 1));
-    let position = (!seq.is_multiple_of(3)).then(|| Position {
-        stream: Arc::new(Stream::Partition {
+    let position = (!seq.is_multiple_of(3)).then(|| {
+        let stream = Arc::new(Stream::Partition {
             source: "orders".into(),
             cluster: "c".into(),
             topic: "points".into(),
             topic_id: None,
             partition: (seq % 4) as i32,
-        }),
-        mark: Mark::Next(Offset(seq)),
+        });
+        Position::new(stream, Mark::Next(Offset(seq)))
     });
     Record { seq: Seq(seq), time: UnixMillis(1_000_000 + seq), position, body: body.into() }
 }
