@@ -59,9 +59,17 @@ fn what_unpacks_to_more_than_the_limit_is_too_large() {
         for large in [&bomb, &huge] {
             let packed = pack(large.as_bytes());
             assert!(packed.len() < max);
-            let refusal = read(packed, &headers).unwrap_err();
+            let refusal = read(&packed, &headers).unwrap_err();
+            assert_eq!(refusal.reason, Reason::TooLarge, "{encoding}: {refusal}");
+            let protobuf = [("content-type", "application/protobuf"), ("type", "UpsertPoints")];
+            let refusal = read(&packed, &[&headers[..], &protobuf].concat()).unwrap_err();
             assert_eq!(refusal.reason, Reason::TooLarge, "{encoding}: {refusal}");
         }
+        // Who unpacked it to its end would meet the damage there.
+        let mut damaged = pack(huge.as_bytes());
+        damaged.truncate(damaged.len() - 5);
+        let refusal = read(damaged, &headers).unwrap_err();
+        assert_eq!(refusal.reason, Reason::TooLarge, "{encoding}: {refusal}");
     }
 }
 
