@@ -4,6 +4,7 @@ mod brokers;
 mod contract;
 mod cpu;
 mod durable;
+mod faults;
 mod harness;
 mod pipeline;
 mod poison;
