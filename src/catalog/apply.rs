@@ -32,7 +32,7 @@ impl Catalog {
                 Err(refusal) => Outcome::Refused(refusal),
             },
             Body::Rejected(rejection) => Outcome::Refused(rejection.refusal.clone()),
-            Body::Duplicate | Body::Moved | Body::Start { .. } => Outcome::Nothing,
+            Body::Duplicate | Body::Moved { .. } | Body::Start { .. } => Outcome::Nothing,
         };
         let letter = match &outcome {
             Outcome::Refused(refusal) => letter(&record, refusal),
@@ -42,7 +42,7 @@ impl Catalog {
         let counters = &mut state.counters;
         let counter = match (&record.body, &outcome) {
             (Body::Duplicate, _) => &mut counters.duplicates,
-            (Body::Moved, _) => &mut counters.moved,
+            (Body::Moved { .. }, _) => &mut counters.moved,
             (Body::Start { .. }, _) => &mut counters.starts,
             (_, Outcome::Refused(_)) if letter.is_some() => &mut counters.dead_letters,
             (_, Outcome::Refused(_)) => &mut counters.refused,

@@ -212,6 +212,10 @@ pub struct SourceSettings {
     /// The collection of messages that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
+    /// How many of the last `message-id`s are remembered, to recognise what a publisher sends
+    /// again. 0: none.
+    #[serde(default)]
+    pub message_id_window: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

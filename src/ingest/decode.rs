@@ -84,9 +84,9 @@ impl Decoder {
             What::Message(delivery) => {
                 (delivery.time, delivery.redelivered, self.decode_guarded(source, delivery))
             }
-            What::Moved => (UnixMillis::now(), None, Body::Moved),
-            What::Start { forget_others } => {
-                (UnixMillis::now(), None, Body::Start { forget_others })
+            What::Moved { why } => (UnixMillis::now(), None, Body::Moved { why }),
+            What::Start { forget_others, why } => {
+                (UnixMillis::now(), None, Body::Start { forget_others, why })
             }
         };
         Decoded {

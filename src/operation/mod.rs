@@ -39,12 +39,29 @@ pub enum Body {
     Rejected(Rejection),
     /// Already in the log at an earlier seq.
     Duplicate,
-    /// Only the position moved.
-    Moved,
-    /// Where consumption of a stream begins. See `source::What::Start`.
+    /// Only the position moved. `why` is there where someone decided it: what lies between was
+    /// given up.
+    Moved {
+        why: Option<String>,
+    },
+    /// Where consumption of a stream begins, or with a `why` begins again. See
+    /// `source::What::Start`.
     Start {
         forget_others: bool,
+        why: Option<String>,
     },
+}
+
+impl Body {
+    /// Nothing was between.
+    pub fn moved() -> Body {
+        Body::Moved { why: None }
+    }
+
+    /// A stream that had no position yet.
+    pub fn start(forget_others: bool) -> Body {
+        Body::Start { forget_others, why: None }
+    }
 }
 
 /// One or more operations on one collection, applied as a whole or not at all.

@@ -157,9 +157,11 @@ fn the_other_bodies_read_back_too() {
         message(plain),
         message(Operation::DeleteIndex { field }),
         Body::Duplicate,
-        Body::Moved,
-        Body::Start { forget_others: true },
-        Body::Start { forget_others: false },
+        Body::moved(),
+        Body::Moved { why: Some("given up".into()) },
+        Body::start(true),
+        Body::start(false),
+        Body::Start { forget_others: false, why: Some("begun again".into()) },
     ];
     for body in others.into_iter().chain(rejected) {
         assert_eq!(decode(encode(&body)).unwrap(), body);
