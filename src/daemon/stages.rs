@@ -15,9 +15,10 @@ use crate::apply::{Applier, ApplierOptions, Lines, Recovered, recover};
 use crate::catalog::{Catalog, CatalogOptions, handover};
 use crate::config::Settings;
 use crate::disk::Disk;
+use crate::format::Decoding;
 use crate::ingest::{
-    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
-    Submit, Work, run_worker,
+    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, Submit, Work,
+    run_worker,
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
@@ -233,13 +234,12 @@ fn decoders(
     shutdown: &Shutdown,
 ) -> std::io::Result<Vec<(&'static str, Stage)>> {
     let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
-    let sources = settings.source.iter().map(|source| SourceDecoding {
-        collection: source.collection.clone(),
-        limits: limits.clone(),
-    });
+    let sources = settings.source.iter().map(|source| source.decoding(&limits));
+    let sources: Vec<Decoding> =
+        sources.collect::<Result<_, _>>().map_err(std::io::Error::other)?;
     let catalog = catalog.clone();
     let decoder = Decoder {
-        sources: Arc::new(sources.collect()),
+        sources: Arc::new(sources),
         check: Arc::new(move |message| catalog.check(message)),
         metrics: metrics.clone(),
     };

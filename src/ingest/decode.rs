@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::format::{self, Decoding, Incoming};
 use crate::metrics::{Metrics, stream_labels};
-use crate::operation::{
-    Body, Limits, Message, Original, Reason, Refusal, Rejection, decode_message, encode,
-};
+use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection, encode};
 use crate::position::{Position, Stream, UnixMillis};
 use crate::source::{Batch, Delivery, Item, What};
 
@@ -37,18 +36,10 @@ pub struct Work {
 /// record keeps the original bytes for a dead letter.
 pub type DoubtCheck = Arc<dyn Fn(&Message) -> Result<(), Refusal> + Send + Sync>;
 
-/// How one source's messages are read.
-#[derive(Clone, Debug)]
-pub struct SourceDecoding {
-    /// For messages that name no collection.
-    pub collection: Option<String>,
-    pub limits: Limits,
-}
-
 /// Decodes for every source; shared by the workers.
 #[derive(Clone)]
 pub struct Decoder {
-    pub sources: Arc<Vec<SourceDecoding>>,
+    pub sources: Arc<Vec<Decoding>>,
     pub check: DoubtCheck,
     pub metrics: Metrics,
 }
@@ -82,7 +73,9 @@ impl Decoder {
     fn decode(&self, source: usize, item: Item) -> Decoded {
         let (time, redelivered, body) = match item.what {
             What::Message(delivery) => {
-                (delivery.time, delivery.redelivered, self.decode_guarded(source, delivery))
+                let (time, redelivered) = (delivery.time, delivery.redelivered);
+                let topic = item.position.stream.topic();
+                (time, redelivered, self.decode_guarded(source, topic, delivery))
             }
             What::Moved { why } => (UnixMillis::now(), None, Body::Moved { why }),
             What::Start { forget_others, why } => {
@@ -101,9 +94,9 @@ impl Decoder {
 
     /// A message that makes the decoder panic must not end the process at every start: it has no
     /// seq yet that could be rejected, and the broker would deliver it for ever.
-    fn decode_guarded(&self, source: usize, delivery: Delivery) -> Body {
+    fn decode_guarded(&self, source: usize, topic: Option<&str>, delivery: Delivery) -> Body {
         let kept = delivery.clone();
-        let decode = AssertUnwindSafe(|| self.decode_delivery(source, delivery));
+        let decode = AssertUnwindSafe(|| self.decode_delivery(source, topic, delivery));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| {
             let detail = "a fault of the decoder, not of the message: please report it";
             let refusal = Refusal::new(Reason::DecoderFault, detail);
@@ -111,8 +104,14 @@ impl Decoder {
         })
     }
 
-    fn decode_delivery(&self, source: usize, delivery: Delivery) -> Body {
-        match self.message(source, &delivery) {
+    fn decode_delivery(&self, source: usize, topic: Option<&str>, delivery: Delivery) -> Body {
+        let incoming = Incoming {
+            topic,
+            key: delivery.key.as_deref(),
+            value: delivery.value.as_deref(),
+            headers: &delivery.headers,
+        };
+        match format::decode(&incoming, &self.sources[source]) {
             Ok(mut message) => {
                 if (self.check)(&message).is_err() {
                     message.original = Some(original(delivery));
@@ -121,15 +120,6 @@ impl Decoder {
             }
             Err(refusal) => Body::Rejected(Rejection { refusal, original: original(delivery) }),
         }
-    }
-
-    fn message(&self, source: usize, delivery: &Delivery) -> Result<Message, Refusal> {
-        let Some(value) = &delivery.value else {
-            let detail = "the message has no value: give a JSON message as value";
-            return Err(Refusal::new(Reason::MissingValue, detail));
-        };
-        let decoding = &self.sources[source];
-        decode_message(value, decoding.collection.as_deref(), &decoding.limits)
     }
 }
 

@@ -11,6 +11,7 @@ use crossbeam_channel::Receiver;
 use super::*;
 use crate::catalog::Frame;
 use crate::disk::{Disk, Step, Witness};
+use crate::format::{Decoding, Format, TopicCollections};
 use crate::metrics::Metrics;
 use crate::operation::{Body, Limits, Reason};
 use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
@@ -66,8 +67,10 @@ fn line(settings: &IngestSettings) -> Line {
     let wal = open(&Disk::watched(guard.clone()), directory.path());
     let (queue, ends) = Queue::new(settings, Arc::new(|| false), &metrics);
     let decoder = Decoder {
-        sources: Arc::new(vec![SourceDecoding {
+        sources: Arc::new(vec![Decoding {
+            format: Format::Auto,
             collection: None,
+            topics: TopicCollections::default(),
             limits: Limits { message_bytes_max: settings.message_bytes_max },
         }]),
         check: Arc::new(|message| match &*message.collection {

@@ -44,9 +44,13 @@ pub enum Between {
     Messages,
     /// The leader of the question's epoch wrote no further than `at`: the log was cut there, and
     /// another leader went on.
-    Rewritten { at: u64 },
+    Rewritten {
+        at: u64,
+    },
     /// What stands there cannot be read; what follows can from `readable` on.
-    Damaged { readable: u64 },
+    Damaged {
+        readable: u64,
+    },
     /// There was no need to look: the offset is the end, or it is not in the log.
     NotAsked,
 }
