@@ -23,6 +23,8 @@ pub struct Decoded {
     pub body_encoded: Bytes,
     /// The connection a redelivery came on.
     pub redelivered: Option<u64>,
+    /// It was refused, and its source may not pass it.
+    pub halts: bool,
 }
 
 /// A batch for a worker.
@@ -43,6 +45,8 @@ pub struct SourceDecoding {
     /// For messages that name no collection.
     pub collection: Option<String>,
     pub limits: Limits,
+    /// Whether nothing behind a message that is refused may be taken.
+    pub halts: bool,
 }
 
 /// Decodes for every source; shared by the workers.
@@ -94,9 +98,25 @@ impl Decoder {
             position_encoded: item.position.encode(),
             position: item.position,
             body_encoded: encode(&body),
+            halts: self.sources[source].halts && matches!(body, Body::Rejected(_)),
             body,
             redelivered,
         }
+    }
+
+    /// Decodes what was kept of a delivery once more, as its source would today. A value that is
+    /// empty counts as none, as the two are kept alike.
+    pub fn again(&self, source: usize, original: &Original) -> Result<Message, Refusal> {
+        let value = Some(original.value.clone()).filter(|value| !value.is_empty());
+        let delivery = Delivery {
+            time: UnixMillis::now(),
+            key: original.key.clone(),
+            value,
+            headers: original.headers.clone(),
+            redelivered: None,
+        };
+        let decode = AssertUnwindSafe(|| self.message(source, &delivery));
+        std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()))
     }
 
     /// A message that makes the decoder panic must not end the process at every start: it has no
@@ -105,9 +125,7 @@ impl Decoder {
         let kept = delivery.clone();
         let decode = AssertUnwindSafe(|| self.decode_delivery(source, delivery));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| {
-            let detail = "a fault of the decoder, not of the message: please report it";
-            let refusal = Refusal::new(Reason::DecoderFault, detail);
-            Body::Rejected(Rejection { refusal, original: original(kept) })
+            Body::Rejected(Rejection { refusal: decoder_fault(), original: original(kept) })
         })
     }
 
@@ -131,6 +149,11 @@ impl Decoder {
         let decoding = &self.sources[source];
         decode_message(value, decoding.collection.as_deref(), &decoding.limits)
     }
+}
+
+fn decoder_fault() -> Refusal {
+    let detail = "a fault of the decoder, not of the message: please report it";
+    Refusal::new(Reason::DecoderFault, detail)
 }
 
 fn original(delivery: Delivery) -> Original {
