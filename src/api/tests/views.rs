@@ -176,7 +176,8 @@ async fn dead_letters_are_listed_with_what_was_delivered() {
             "original": {
                 "value": {"text": "hello"},
                 "headers": [{"name": "content-type", "text": "text/plain"}]
-            }
+            },
+            "rewritten": false, "redrives": 0, "redriven_at": null
         }],
         "total": 2, "next_page_offset": 2
     });
