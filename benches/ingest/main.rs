@@ -131,6 +131,9 @@ fn main() {
         decoding::print(arguments.quick);
     }
     let lines = lines(&arguments);
+    if lines.is_empty() {
+        return;
+    }
     let has = |broker: Broker| lines.iter().any(|line| line.broker == broker);
     let kafka = has(Broker::Kafka).then(|| Kafka::start("the lines of Kafka")).flatten();
     let rabbit = has(Broker::RabbitMq).then(|| RabbitMq::start("the lines of RabbitMQ")).flatten();
