@@ -28,6 +28,7 @@ pub mod catalog;
 // Rank 4: the stages of the line.
 pub mod api;
 pub mod apply;
+pub mod forward;
 pub mod ingest;
 pub mod maintain;
 

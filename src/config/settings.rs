@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::dead_letters::DeadLetterSettings;
 use crate::api::ApiSettings;
 use crate::apply::ApplierOptions;
 use crate::catalog::CatalogOptions;
@@ -31,6 +32,7 @@ pub struct Settings {
     /// Collections to create, once: one that was deleted by hand is not made again.
     pub collections: BTreeMap<String, CollectionSettings>,
     pub source: Vec<SourceSettings>,
+    pub dead_letters: DeadLetterSettings,
     /// Publishes the sample catalogue to the embedded broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<SampleSettings>,
@@ -214,6 +216,10 @@ pub struct SourceSettings {
     /// The collection of messages that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
+    /// How many of the last `message-id`s are remembered, to recognise what a publisher sends
+    /// again. 0: none.
+    #[serde(default)]
+    pub message_id_window: usize,
     /// What the values are; by default what each one's `content-type` says.
     #[serde(default)]
     pub format: Format,
@@ -221,12 +227,26 @@ pub struct SourceSettings {
     /// `^`. Before `collection`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub collections: BTreeMap<String, String>,
+    /// What a message that is refused does to those behind it.
+    #[serde(default)]
+    pub on_refusal: OnRefusal,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amqp: Option<AmqpSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedSettings>,
+}
+
+/// What happens when a message of a source is refused. It is kept as a dead letter in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRefusal {
+    /// What is behind it goes on.
+    #[default]
+    DeadLetter,
+    /// The source stops until an operator has redriven or dropped it.
+    Halt,
 }
 
 /// The one kind a source is of.
@@ -294,7 +314,8 @@ impl Settings {
                 return Err(("sample.points_per_second".into(), "give at least 1".into()));
             }
         }
-        self.validate_sources()
+        self.validate_sources()?;
+        self.dead_letters.validate(&self.source)
     }
 
     fn validate_sources(&self) -> Result<(), Fault> {

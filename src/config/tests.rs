@@ -86,6 +86,33 @@ fn faults_name_the_key_and_what_would_be_right() {
             "source[0].format",
             "protobuf",
         ),
+        ("[[source]]\nname = \"a\"\non_refusal = \"stop\"", "source[0].on_refusal", "halt"),
+        ("[dead_letters.forward]", "dead_letters.forward", "exactly one of"),
+        (
+            "[dead_letters.forward]\nsources = [\"a\"]\n[dead_letters.forward.kafka]\n\
+             brokers = \"b\"\ntopic = \"t\"",
+            "dead_letters.forward.sources",
+            "no source",
+        ),
+        (
+            "[[source]]\nname = \"a\"\n[source.kafka]\nbrokers = \"b:1\"\ntopics = [\"t\"]\n\
+             group = \"g\"\n[dead_letters.forward.kafka]\nbrokers = \"c\"\ntopic = \"t\"",
+            "dead_letters.forward",
+            "for ever",
+        ),
+        (
+            "[[source]]\nname = \"a\"\n[source.amqp]\nurl = \"amqp://b\"\nqueue = \"q\"\n\
+             [dead_letters.forward.amqp]\nurl = \"amqp://b\"\nrouting_key = \"q\"",
+            "dead_letters.forward",
+            "for ever",
+        ),
+        (
+            "[[source]]\nname = \"a\"\non_refusal = \"halt\"\n[source.amqp]\n\
+             url = \"amqp://b\"\nqueue = \"q\"\n[dead_letters.forward]\nthen = \"drop\"\n\
+             [dead_letters.forward.amqp]\nurl = \"amqp://b\"\nrouting_key = \"r\"",
+            "dead_letters.forward.then",
+            "keep",
+        ),
         ("[sample]\ncollection = \"c\"\npoints_per_second = 1", "sample", "embedded"),
     ];
     for (text, key, remedy) in cases {

@@ -22,6 +22,8 @@ pub struct Decoded {
     pub body_encoded: Bytes,
     /// The connection a redelivery came on.
     pub redelivered: Option<u64>,
+    /// It was refused, and its source may not pass it.
+    pub halts: bool,
 }
 
 /// A batch for a worker.
@@ -36,10 +38,18 @@ pub struct Work {
 /// record keeps the original bytes for a dead letter.
 pub type DoubtCheck = Arc<dyn Fn(&Message) -> Result<(), Refusal> + Send + Sync>;
 
+/// How one source's messages are read.
+#[derive(Clone, Debug)]
+pub struct SourceDecoding {
+    pub decoding: Decoding,
+    /// Whether nothing behind a message that is refused may be taken.
+    pub halts: bool,
+}
+
 /// Decodes for every source; shared by the workers.
 #[derive(Clone)]
 pub struct Decoder {
-    pub sources: Arc<Vec<Decoding>>,
+    pub sources: Arc<Vec<SourceDecoding>>,
     pub check: DoubtCheck,
     pub metrics: Metrics,
 }
@@ -77,9 +87,9 @@ impl Decoder {
                 let topic = item.position.stream.topic();
                 (time, redelivered, self.decode_guarded(source, topic, delivery))
             }
-            What::Moved => (UnixMillis::now(), None, Body::Moved),
-            What::Start { forget_others } => {
-                (UnixMillis::now(), None, Body::Start { forget_others })
+            What::Moved { why } => (UnixMillis::now(), None, Body::Moved { why }),
+            What::Start { forget_others, why } => {
+                (UnixMillis::now(), None, Body::Start { forget_others, why })
             }
         };
         Decoded {
@@ -87,9 +97,29 @@ impl Decoder {
             position_encoded: item.position.encode(),
             position: item.position,
             body_encoded: encode(&body),
+            halts: self.sources[source].halts && matches!(body, Body::Rejected(_)),
             body,
             redelivered,
         }
+    }
+
+    /// Decodes what was kept of a delivery once more, as its source would today. A value that is
+    /// empty counts as none, as the two are kept alike.
+    pub fn again(
+        &self,
+        source: usize,
+        topic: Option<&str>,
+        original: &Original,
+    ) -> Result<Message, Refusal> {
+        let incoming = Incoming {
+            topic,
+            key: original.key.as_deref(),
+            value: Some(&*original.value).filter(|value| !value.is_empty()),
+            headers: &original.headers,
+        };
+        let decoding = &self.sources[source].decoding;
+        let decode = AssertUnwindSafe(|| format::decode(&incoming, decoding));
+        std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()))
     }
 
     /// A message that makes the decoder panic must not end the process at every start: it has no
@@ -98,9 +128,7 @@ impl Decoder {
         let kept = delivery.clone();
         let decode = AssertUnwindSafe(|| self.decode_delivery(source, topic, delivery));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| {
-            let detail = "a fault of the decoder, not of the message: please report it";
-            let refusal = Refusal::new(Reason::DecoderFault, detail);
-            Body::Rejected(Rejection { refusal, original: original(kept) })
+            Body::Rejected(Rejection { refusal: decoder_fault(), original: original(kept) })
         })
     }
 
@@ -111,7 +139,7 @@ impl Decoder {
             value: delivery.value.as_deref(),
             headers: &delivery.headers,
         };
-        match format::decode(&incoming, &self.sources[source]) {
+        match format::decode(&incoming, &self.sources[source].decoding) {
             Ok(mut message) => {
                 if (self.check)(&message).is_err() {
                     message.original = Some(original(delivery));
@@ -121,6 +149,11 @@ impl Decoder {
             Err(refusal) => Body::Rejected(Rejection { refusal, original: original(delivery) }),
         }
     }
+}
+
+fn decoder_fault() -> Refusal {
+    let detail = "a fault of the decoder, not of the message: please report it";
+    Refusal::new(Reason::DecoderFault, detail)
 }
 
 fn original(delivery: Delivery) -> Original {

@@ -70,8 +70,18 @@ fn read_message(value: &[u8], limits: &Limits) -> Result<MessageBody, Refusal> {
         Refusal::new(Reason::NotUtf8, detail)
     })?;
     check_nesting(value)?;
+    read(text)
+}
+
+/// Decodes what [`to_json`](super::to_json) wrote of a message that had passed the limits once.
+/// In that form it can be longer, and by its own brackets nest deeper, than they allow.
+pub fn decode_written(text: &str) -> Result<Message, Refusal> {
+    read(text)?.into_message(None)
+}
+
+fn read(text: &str) -> Result<MessageBody, Refusal> {
     serde_json::from_str(text).map_err(|error| {
-        let InvalidJson { reason, detail } = located::<MessageBody>(value, &error);
+        let InvalidJson { reason, detail } = located::<MessageBody>(text.as_bytes(), &error);
         Refusal::new(reason, detail)
     })
 }

@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use crate::filter::Filter;
 use crate::point::{FieldSchema, NamedVector, Path, Payload, PointId, Schema};
+use crate::position::Seq;
 
 pub use changes::{
     DeletePayloadBody, DeleteVectorsBody, OverwritePayloadBody, SetPayloadBody, UpdateVectorsBody,
@@ -28,7 +29,7 @@ pub use codec::{InvalidBody, decode, encode};
 pub use encode_json::to_json;
 pub use json::{
     InvalidJson, Limits, NESTING_MAX, OperationsBody, check_nesting, decode_message, decode_record,
-    parse,
+    decode_written, parse,
 };
 pub use selector::{ClearPayloadBody, DeleteBody, unsupported};
 pub use upsert::UpsertBody;
@@ -42,12 +43,43 @@ pub enum Body {
     Rejected(Rejection),
     /// Already in the log at an earlier seq.
     Duplicate,
-    /// Only the position moved.
-    Moved,
-    /// Where consumption of a stream begins. See `source::What::Start`.
+    /// Only the position moved. `why` is there where someone decided it: what lies between was
+    /// given up.
+    Moved {
+        why: Option<String>,
+    },
+    /// Where consumption of a stream begins, or with a `why` begins again. See
+    /// `source::What::Start`.
     Start {
         forget_others: bool,
+        why: Option<String>,
     },
+    /// An operator's decision: these dead letters are given up. Of one that is gone already,
+    /// nothing is left to do.
+    DropLetters(Vec<Seq>),
+    /// An operator's decision: a dead letter is tried again.
+    Redrive(Redrive),
+}
+
+/// One more attempt at a dead letter. If the letter is gone when its turn comes (another attempt
+/// was applied, or it was dropped), the attempt does nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redrive {
+    pub letter: Seq,
+    /// As decoded now; or why it still cannot be.
+    pub attempt: Result<Message, Refusal>,
+}
+
+impl Body {
+    /// Nothing was between.
+    pub fn moved() -> Body {
+        Body::Moved { why: None }
+    }
+
+    /// A stream that had no position yet.
+    pub fn start(forget_others: bool) -> Body {
+        Body::Start { forget_others, why: None }
+    }
 }
 
 /// One or more operations on one collection, applied as a whole or not at all.
@@ -175,6 +207,13 @@ pub struct Refusal {
 impl Refusal {
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Refusal { reason, detail: detail.into() }
+    }
+
+    /// What is said of a source that may not pass the message that was refused.
+    pub fn halts_its_source(&self) -> String {
+        let Refusal { reason, detail } = self;
+        let label = reason.label();
+        format!("a message was refused ({label}: {detail}): redrive or drop it, see /dead-letters")
     }
 }
 

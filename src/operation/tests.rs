@@ -118,9 +118,47 @@ proptest! {
             value: Bytes::from_static(b"\xff"),
             headers: vec![("a".to_owned(), Bytes::from_static(b"b"))],
         });
-        let body = Body::Message(Message { waits, original, ..message });
-        prop_assert_eq!(decode(encode(&body)).unwrap(), body);
+        let message = Message { waits, original, ..message };
+        let redrive = Redrive { letter: Seq(u64::MAX), attempt: Ok(message.clone()) };
+        for body in [Body::Message(message), Body::Redrive(redrive)] {
+            prop_assert_eq!(decode(encode(&body)).unwrap(), body);
+        }
     }
+
+    #[test]
+    fn a_decision_about_letters_reads_back_as_it_was_written(
+        letters in vec(any::<u64>(), 0..5), reason in 0..Reason::ALL.len(), detail in ".*"
+    ) {
+        let refused = Refusal { reason: Reason::ALL[reason], detail };
+        let redrive = Redrive { letter: Seq(letters.len() as u64), attempt: Err(refused) };
+        let drop = Body::DropLetters(letters.into_iter().map(Seq).collect());
+        for body in [drop, Body::Redrive(redrive)] {
+            prop_assert_eq!(decode(encode(&body)).unwrap(), body);
+        }
+    }
+}
+
+/// As deep as may be, and then written with one bracket more of our own.
+#[test]
+fn what_was_written_from_a_record_is_not_too_deep_to_be_read_again() {
+    let levels = NESTING_MAX - 4;
+    let payload = format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let body = format!(r#"{{"points":[{{"id":1,"vector":[1],"payload":{{"a":{payload}}}}}]}}"#);
+    check_nesting(body.as_bytes()).unwrap();
+    let upsert: UpsertBody = parse(body.as_bytes()).unwrap();
+    let message = Message {
+        collection: "c".to_owned(),
+        operations: vec![
+            upsert.try_into().unwrap(),
+            Operation::DeletePoints(Selector::Ids(vec![])),
+        ],
+        original: None,
+        waits: false,
+    };
+    let text = to_json(&message);
+    let refused = decode_message(text.as_bytes(), None, &LIMITS).unwrap_err();
+    assert_eq!(refused.reason, Reason::TooDeep);
+    assert_eq!(decode_written(&text).unwrap(), message);
 }
 
 #[test]
@@ -157,9 +195,11 @@ fn the_other_bodies_read_back_too() {
         message(plain),
         message(Operation::DeleteIndex { field }),
         Body::Duplicate,
-        Body::Moved,
-        Body::Start { forget_others: true },
-        Body::Start { forget_others: false },
+        Body::moved(),
+        Body::Moved { why: Some("given up".into()) },
+        Body::start(true),
+        Body::start(false),
+        Body::Start { forget_others: false, why: Some("begun again".into()) },
     ];
     for body in others.into_iter().chain(rejected) {
         assert_eq!(decode(encode(&body)).unwrap(), body);

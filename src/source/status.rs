@@ -165,6 +165,11 @@ impl Status {
         }))
     }
 
+    /// The stream is no longer there.
+    pub fn remove(&self, stream: &Stream) {
+        lock(&self.streams).remove(stream);
+    }
+
     pub fn report(&self) -> SourceReport {
         let streams = lock(&self.streams);
         let streams = streams.iter().map(|(stream, status)| status.report(stream)).collect();

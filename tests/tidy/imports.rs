@@ -11,6 +11,7 @@ pub const RANKS: &[(&str, u8)] = &[
     ("config", 5),
     ("api", 4),
     ("apply", 4),
+    ("forward", 4),
     ("ingest", 4),
     ("maintain", 4),
     ("catalog", 3),

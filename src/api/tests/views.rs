@@ -82,7 +82,7 @@ async fn readiness_gives_its_reasons() {
 async fn a_source_is_joined_with_what_the_log_has_of_it() {
     let mut fixture = Fixture::new();
     let (zero, gone, jobs) = (partition("orders", 0), partition("old", 1), queue("jobs"));
-    let moved = || operation::Body::Moved;
+    let moved = || operation::Body::moved();
     fixture.direct.apply(at(&zero, 40), moved());
     fixture.direct.apply(at(&gone, 7), moved());
     let status = Status::new("orders", Kind::Kafka);
@@ -176,7 +176,8 @@ async fn dead_letters_are_listed_with_what_was_delivered() {
             "original": {
                 "value": {"text": "hello"},
                 "headers": [{"name": "content-type", "text": "text/plain"}]
-            }
+            },
+            "rewritten": false, "redrives": 0, "redriven_at": null
         }],
         "total": 2, "next_page_offset": 2
     });
