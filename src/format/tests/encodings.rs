@@ -7,6 +7,8 @@ use flate2::write::GzEncoder;
 
 use super::*;
 
+type Packer = fn(&[u8]) -> Vec<u8>;
+
 fn gzip(value: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(value).unwrap();
@@ -51,8 +53,7 @@ fn what_unpacks_to_more_than_the_limit_is_too_large() {
     let fits = format!("{}{}", " ".repeat(max - DELETE.len()), DELETE);
     let bomb = " ".repeat(max + 1);
     let huge = " ".repeat(max * 100);
-    let packers: [(&str, fn(&[u8]) -> Vec<u8>); 3] =
-        [("gzip", gzip), ("zstd", zstd), ("zstd", zstd_streamed)];
+    let packers: [(&str, Packer); 3] = [("gzip", gzip), ("zstd", zstd), ("zstd", zstd_streamed)];
     for (encoding, pack) in packers {
         let headers = [("content-encoding", encoding)];
         assert!(read(pack(fits.as_bytes()), &headers).is_ok(), "{encoding}");
