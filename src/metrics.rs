@@ -41,6 +41,30 @@ pub struct SourceMetrics {
     pub paused: IntGaugeVec,
     pub halted: IntGaugeVec,
     pub reconnects: IntCounterVec,
+    pub rebuilds: IntCounterVec,
+}
+
+impl SourceMetrics {
+    /// Removes every series of a partition that is no longer there.
+    pub fn forget(&self, stream: &Stream) {
+        let labels = stream_labels(stream);
+        let labels = labels.each();
+        for counters in [&self.received, &self.decoded, &self.duplicates] {
+            // One that was never made is as good as removed.
+            let _ = counters.remove_label_values(&labels);
+        }
+        let gauges = [
+            &self.durable_offset,
+            &self.applied_offset,
+            &self.committed_offset,
+            &self.end_offset,
+            &self.halted,
+        ];
+        for gauges in gauges {
+            let _ = gauges.remove_label_values(&labels);
+        }
+        let _ = self.lag_seconds.remove_label_values(&labels);
+    }
 }
 
 pub struct WalMetrics {
@@ -236,6 +260,11 @@ fn source(make: &Make<'_>) -> SourceMetrics {
         reconnects: make.counters(
             "pointd_source_reconnects_total",
             "Connections to the broker made again after a loss.",
+            &["source"],
+        ),
+        rebuilds: make.counters(
+            "pointd_source_rebuilds_total",
+            "Clients given up for a new one, because they stood still or failed for good.",
             &["source"],
         ),
     }

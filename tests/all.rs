@@ -5,6 +5,8 @@ mod contract;
 mod cpu;
 mod dead_letters;
 mod durable;
+mod faults;
+mod formats;
 mod harness;
 mod pipeline;
 mod poison;

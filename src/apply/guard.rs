@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn a_position_is_kept_though_its_record_is_rejected() {
-        assert_eq!(rejected(Body::Moved), Body::Moved);
-        let start = Body::Start { forget_others: true };
+        assert_eq!(rejected(Body::moved()), Body::moved());
+        let start = Body::start(true);
         assert_eq!(rejected(start.clone()), start);
     }
 }

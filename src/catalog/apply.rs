@@ -34,7 +34,7 @@ impl Catalog {
             Body::Rejected(rejection) => Outcome::Refused(rejection.refusal.clone()),
             Body::Redrive(redrive) => self.redrive(record.seq, redrive),
             Body::DropLetters(letters) => self.drops(letters),
-            Body::Duplicate | Body::Moved | Body::Start { .. } => Outcome::Nothing,
+            Body::Duplicate | Body::Moved { .. } | Body::Start { .. } => Outcome::Nothing,
         };
         let letter = match &outcome {
             Outcome::Refused(refusal) => letter(&record, refusal),
@@ -44,7 +44,7 @@ impl Catalog {
         let counters = &mut state.counters;
         let counter = match (&record.body, &outcome) {
             (Body::Duplicate, _) => &mut counters.duplicates,
-            (Body::Moved, _) => &mut counters.moved,
+            (Body::Moved { .. }, _) => &mut counters.moved,
             (Body::Start { .. }, _) => &mut counters.starts,
             (Body::Redrive(_), _) => &mut counters.redrives,
             (Body::DropLetters(_), _) => &mut counters.drops,

@@ -11,8 +11,10 @@ use super::dead_letters::DeadLetterSettings;
 use crate::api::ApiSettings;
 use crate::apply::ApplierOptions;
 use crate::catalog::CatalogOptions;
+use crate::format::{Decoding, Format, InvalidTopics, TopicCollections};
 use crate::index::FieldIndex;
 use crate::ingest::IngestSettings;
+use crate::operation::Limits;
 use crate::point::{Distance, FieldSchema, Path, Schema, UNNAMED, VectorParams};
 use crate::source::amqp::AmqpSettings;
 use crate::source::embedded::EmbeddedSettings;
@@ -217,6 +219,17 @@ pub struct SourceSettings {
     /// What a message that is refused does to those behind it.
     #[serde(default)]
     pub on_refusal: OnRefusal,
+    /// How many of the last `message-id`s are remembered, to recognise what a publisher sends
+    /// again. 0: none.
+    #[serde(default)]
+    pub message_id_window: usize,
+    /// What the values are; by default what each one's `content-type` says.
+    #[serde(default)]
+    pub format: Format,
+    /// The collection of messages that name none, by topic: a name, or a pattern that begins with
+    /// `^`. Before `collection`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub collections: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,6 +265,16 @@ impl SourceSettings {
             (None, None, Some(embedded)) => Some(SourceKind::Embedded(embedded)),
             _ => None,
         }
+    }
+
+    /// How its messages are read.
+    pub fn decoding(&self, limits: &Limits) -> Result<Decoding, InvalidTopics> {
+        Ok(Decoding {
+            format: self.format,
+            collection: self.collection.clone(),
+            topics: TopicCollections::new(&self.collections)?,
+            limits: limits.clone(),
+        })
     }
 }
 
@@ -307,6 +330,12 @@ impl Settings {
                 let detail =
                     format!("`{}` is source[{first}] already: names are unique", source.name);
                 return Err((key("name"), detail));
+            }
+            TopicCollections::new(&source.collections)
+                .map_err(|error| (key("collections"), error.to_string()))?;
+            if source.amqp.is_some() && !source.collections.is_empty() {
+                let detail = "a queue has no topics: give its `collection`";
+                return Err((key("collections"), detail.into()));
             }
             let (kind, validated) = match source.kind() {
                 Some(SourceKind::Kafka(kafka)) => {

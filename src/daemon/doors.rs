@@ -56,10 +56,12 @@ async fn durable(submitted: Result<Submitted, SubmitError>) -> Result<Written, W
 /// Decodes the original of a dead letter as its source would today.
 pub(super) fn redecode(settings: &Settings, decoder: Decoder) -> Redecode {
     let names: Vec<String> = settings.source.iter().map(|source| source.name.clone()).collect();
-    Arc::new(move |source, original| {
+    Arc::new(move |stream, original, as_json| {
+        let source = stream.map(Stream::source);
         let place = names.iter().position(|name| Some(name.as_str()) == source);
         // The last decodes for those that are not there.
-        decoder.again(place.unwrap_or(names.len()), original)
+        let place = place.unwrap_or(names.len());
+        decoder.again(place, stream.and_then(Stream::topic), original, as_json)
     })
 }
 

@@ -65,11 +65,12 @@ impl Sources {
             };
             let positions = stages.catalog.positions(&source.name);
             let name = source.name.clone();
+            let identify = source.message_id_window > 0;
             let thread = match kind {
                 SourceKind::Kafka(kafka) => {
                     let settings = kafka.clone();
                     let wiring = sources.wire(wiring(Kind::Kafka));
-                    KafkaSource { name, settings, positions, embedded: None }
+                    KafkaSource { name, settings, positions, identify, embedded: None }
                         .spawn(wiring)
                         .map_err(|error| failed(error.to_string()))?
                 }
@@ -81,7 +82,7 @@ impl Sources {
                     let cluster = broker.cluster_id().to_owned();
                     sources.brokers.push(broker);
                     let wiring = sources.wire(wiring(Kind::Embedded));
-                    KafkaSource { name, settings, positions, embedded: Some(cluster) }
+                    KafkaSource { name, settings, positions, identify, embedded: Some(cluster) }
                         .spawn(wiring)
                         .map_err(|error| failed(error.to_string()))?
                 }

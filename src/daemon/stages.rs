@@ -15,9 +15,10 @@ use crate::apply::{Applier, ApplierOptions, Gates, Lines, Recovered, recover};
 use crate::catalog::{Catalog, CatalogOptions, handover};
 use crate::config::{OnRefusal, Settings};
 use crate::disk::Disk;
+use crate::format::Decoding;
 use crate::ingest::{
-    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
-    Submit, Work, run_worker,
+    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, Submit, Work,
+    run_worker,
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
@@ -105,7 +106,7 @@ impl Stages {
             metrics: metrics.clone(),
         };
         let appender = Appender::new(ends, ends_out);
-        let decoder = decoder(settings, &catalog, metrics);
+        let decoder = decoder(settings, &catalog, metrics)?;
         let mut threads = decoders(&decoder, decode_threads(settings), &work, shutdown)?;
         threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
         threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
@@ -244,20 +245,25 @@ fn gates(settings: &Settings, catalog: &Catalog) -> Gates {
     gates
 }
 
-fn decoder(settings: &Settings, catalog: &Arc<Catalog>, metrics: &Metrics) -> Decoder {
+fn decoder(
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+    metrics: &Metrics,
+) -> std::io::Result<Decoder> {
     let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
-    let each = settings.source.iter().map(|source| SourceDecoding {
-        collection: source.collection.clone(),
-        limits: limits.clone(),
-        halts: source.on_refusal == OnRefusal::Halt,
-    });
-    let gone = SourceDecoding { collection: None, limits: limits.clone(), halts: false };
+    let sources = settings.source.iter().map(|source| source.decoding(&limits));
+    let mut sources: Vec<Decoding> =
+        sources.collect::<Result<_, _>>().map_err(std::io::Error::other)?;
+    sources.push(Decoding::of_none(limits));
+    let each = settings.source.iter().enumerate();
+    let halting = each.filter(|(_, source)| source.on_refusal == OnRefusal::Halt);
     let catalog = catalog.clone();
-    Decoder {
-        sources: Arc::new(each.chain([gone]).collect()),
+    Ok(Decoder {
+        sources: Arc::new(sources),
+        halting: Arc::new(halting.map(|(at, _)| at).collect()),
         check: Arc::new(move |message| catalog.check(message)),
         metrics: metrics.clone(),
-    }
+    })
 }
 
 /// The threads that decode, for every source.

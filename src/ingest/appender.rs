@@ -177,8 +177,8 @@ impl Appender {
     fn take_item(&mut self, item: Decoded, repeated: bool) -> Option<String> {
         let duplicates = &mut self.ends.duplicates;
         let verdict = match &item.body {
-            Body::Moved => duplicates.judge_move(&item.position),
-            Body::Start { .. } => duplicates.judge_start(&item.position),
+            Body::Moved { .. } => duplicates.judge_move(&item.position),
+            Body::Start { why, .. } => duplicates.judge_start(&item.position, why.is_some()),
             _ if repeated => Verdict::Duplicate,
             _ => duplicates.judge(&item.position),
         };

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::format::{self, Decoding, Format, Incoming};
 use crate::metrics::{Metrics, stream_labels};
-use crate::operation::{
-    Body, Limits, Message, Original, Reason, Refusal, Rejection, decode_message, encode,
-};
+use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection, encode};
 use crate::position::{Position, Stream, UnixMillis};
 use crate::source::{Batch, Delivery, Item, What};
 
@@ -39,20 +38,12 @@ pub struct Work {
 /// record keeps the original bytes for a dead letter.
 pub type DoubtCheck = Arc<dyn Fn(&Message) -> Result<(), Refusal> + Send + Sync>;
 
-/// How one source's messages are read.
-#[derive(Clone, Debug)]
-pub struct SourceDecoding {
-    /// For messages that name no collection.
-    pub collection: Option<String>,
-    pub limits: Limits,
-    /// Whether nothing behind a message that is refused may be taken.
-    pub halts: bool,
-}
-
 /// Decodes for every source; shared by the workers.
 #[derive(Clone)]
 pub struct Decoder {
-    pub sources: Arc<Vec<SourceDecoding>>,
+    pub sources: Arc<Vec<Decoding>>,
+    /// Of the sources that may not pass a message that is refused, their places.
+    pub halting: Arc<Vec<usize>>,
     pub check: DoubtCheck,
     pub metrics: Metrics,
 }
@@ -86,11 +77,13 @@ impl Decoder {
     fn decode(&self, source: usize, item: Item) -> Decoded {
         let (time, redelivered, body) = match item.what {
             What::Message(delivery) => {
-                (delivery.time, delivery.redelivered, self.decode_guarded(source, delivery))
+                let (time, redelivered) = (delivery.time, delivery.redelivered);
+                let topic = item.position.stream.topic();
+                (time, redelivered, self.decode_guarded(source, topic, delivery))
             }
-            What::Moved => (UnixMillis::now(), None, Body::Moved),
-            What::Start { forget_others } => {
-                (UnixMillis::now(), None, Body::Start { forget_others })
+            What::Moved { why } => (UnixMillis::now(), None, Body::Moved { why }),
+            What::Start { forget_others, why } => {
+                (UnixMillis::now(), None, Body::Start { forget_others, why })
             }
         };
         Decoded {
@@ -98,39 +91,54 @@ impl Decoder {
             position_encoded: item.position.encode(),
             position: item.position,
             body_encoded: encode(&body),
-            halts: self.sources[source].halts && matches!(body, Body::Rejected(_)),
+            halts: matches!(body, Body::Rejected(_)) && self.halting.contains(&source),
             body,
             redelivered,
         }
     }
 
     /// Decodes what was kept of a delivery once more, as its source would today. A value that is
-    /// empty counts as none, as the two are kept alike.
-    pub fn again(&self, source: usize, original: &Original) -> Result<Message, Refusal> {
-        let value = Some(original.value.clone()).filter(|value| !value.is_empty());
-        let delivery = Delivery {
-            time: UnixMillis::now(),
-            key: original.key.clone(),
-            value,
-            headers: original.headers.clone(),
-            redelivered: None,
+    /// empty counts as none, as the two are kept alike. `as_json`: a text that an operator wrote,
+    /// which is JSON although the source's values are protobuf.
+    pub fn again(
+        &self,
+        source: usize,
+        topic: Option<&str>,
+        original: &Original,
+        as_json: bool,
+    ) -> Result<Message, Refusal> {
+        let incoming = Incoming {
+            topic,
+            key: original.key.as_deref(),
+            value: Some(&original.value[..]).filter(|value| !value.is_empty()),
+            headers: &original.headers,
         };
-        let decode = AssertUnwindSafe(|| self.message(source, &delivery));
+        let mut decoding = self.sources[source].clone();
+        if as_json && decoding.format == Format::Protobuf {
+            decoding.format = Format::Json;
+        }
+        let decode = AssertUnwindSafe(|| format::decode(&incoming, &decoding));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()))
     }
 
     /// A message that makes the decoder panic must not end the process at every start: it has no
     /// seq yet that could be rejected, and the broker would deliver it for ever.
-    fn decode_guarded(&self, source: usize, delivery: Delivery) -> Body {
+    fn decode_guarded(&self, source: usize, topic: Option<&str>, delivery: Delivery) -> Body {
         let kept = delivery.clone();
-        let decode = AssertUnwindSafe(|| self.decode_delivery(source, delivery));
+        let decode = AssertUnwindSafe(|| self.decode_delivery(source, topic, delivery));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| {
             Body::Rejected(Rejection { refusal: decoder_fault(), original: original(kept) })
         })
     }
 
-    fn decode_delivery(&self, source: usize, delivery: Delivery) -> Body {
-        match self.message(source, &delivery) {
+    fn decode_delivery(&self, source: usize, topic: Option<&str>, delivery: Delivery) -> Body {
+        let incoming = Incoming {
+            topic,
+            key: delivery.key.as_deref(),
+            value: delivery.value.as_deref(),
+            headers: &delivery.headers,
+        };
+        match format::decode(&incoming, &self.sources[source]) {
             Ok(mut message) => {
                 if (self.check)(&message).is_err() {
                     message.original = Some(original(delivery));
@@ -139,15 +147,6 @@ impl Decoder {
             }
             Err(refusal) => Body::Rejected(Rejection { refusal, original: original(delivery) }),
         }
-    }
-
-    fn message(&self, source: usize, delivery: &Delivery) -> Result<Message, Refusal> {
-        let Some(value) = &delivery.value else {
-            let detail = "the message has no value: give a JSON message as value";
-            return Err(Refusal::new(Reason::MissingValue, detail));
-        };
-        let decoding = &self.sources[source];
-        decode_message(value, decoding.collection.as_deref(), &decoding.limits)
     }
 }
 

@@ -98,9 +98,10 @@ impl Duplicates {
         }
     }
 
-    /// Judges where a stream begins: only a stream that has no position yet can begin.
-    pub fn judge_start(&mut self, position: &Position) -> Verdict {
-        if self.offsets.contains_key(&position.stream) {
+    /// Judges where a stream begins: only a stream that has no position yet can begin, unless
+    /// someone decided that it begins again.
+    pub fn judge_start(&mut self, position: &Position, decided: bool) -> Verdict {
+        if !decided && self.offsets.contains_key(&position.stream) {
             return Verdict::Passed;
         }
         self.appended(position);
@@ -157,7 +158,9 @@ mod tests {
         assert_eq!(known.judge(&kafka(11)), Verdict::Duplicate);
         assert_eq!(known.judge_move(&kafka(11)), Verdict::Passed);
         assert_eq!(known.judge_move(&kafka(12)), Verdict::New);
-        assert_eq!(known.judge_start(&kafka(3)), Verdict::Passed);
+        assert_eq!(known.judge_start(&kafka(3), false), Verdict::Passed);
+        assert_eq!(known.judge_start(&kafka(3), true), Verdict::New);
+        assert_eq!(known.judge(&kafka(4)), Verdict::New);
     }
 
     #[test]

@@ -180,7 +180,7 @@ fn batch_bytes(batch: &Batch) -> usize {
                     + delivery.key.as_ref().map_or(0, Bytes::len)
                     + ITEM_BYTES
             }
-            What::Moved | What::Start { .. } => ITEM_BYTES,
+            What::Moved { .. } | What::Start { .. } => ITEM_BYTES,
         })
         .sum()
 }

@@ -127,13 +127,32 @@ impl RabbitMq {
             .env("RABBITMQ_GENERATED_CONFIG_DIR", file("generated"));
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Cuts every client.
     pub fn close_connections(&self) {
+        self.control(&["close_all_connections", "test"]);
+    }
+
+    /// Ends every channel, as the broker does after a fault of its own.
+    pub fn close_channels(&self) {
+        self.control(&["eval", "[exit(Pid, kill) || Pid <- rabbit_channel:list_local()]."]);
+    }
+
+    /// Publishers are blocked while it is on.
+    pub fn memory_alarm(&self, on: bool) {
+        let watermark = if on { "0.00001" } else { "0.4" };
+        self.control(&["set_vm_memory_high_watermark", watermark]);
+    }
+
+    pub fn control(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
         self.environment(&mut command);
-        let closed =
-            command.args(["-n", &self.node, "close_all_connections", "test"]).output().unwrap();
-        assert!(closed.status.success(), "{}", String::from_utf8_lossy(&closed.stderr));
+        let output = command.args(["-n", &self.node]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn on_channel<T>(&self, work: impl AsyncFnOnce(&Channel) -> T) -> lapin::Result<T> {
@@ -183,7 +202,7 @@ impl RabbitMq {
         self.publish_with(queue, messages.collect());
     }
 
-    pub fn publish_with(&self, queue: &str, messages: Vec<(String, BasicProperties)>) {
+    pub fn publish_with<V: AsRef<[u8]>>(&self, queue: &str, messages: Vec<(V, BasicProperties)>) {
         let published: lapin::Result<lapin::Result<()>> = self.on_channel(async |channel| {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             let mut confirms = Vec::new();
@@ -193,7 +212,7 @@ impl RabbitMq {
                     "".into(),
                     queue.into(),
                     options,
-                    value.as_bytes(),
+                    value.as_ref(),
                     properties,
                 );
                 confirms.push(sent.await?);

@@ -81,7 +81,7 @@ impl Model {
         let counters = &mut self.seen.counters;
         let (reason, original, collection) = match &record.body {
             Body::Duplicate => return counters.duplicates += 1,
-            Body::Moved => return counters.moved += 1,
+            Body::Moved { .. } => return counters.moved += 1,
             Body::Start { .. } => return counters.starts += 1,
             Body::DropLetters(dropped) => {
                 counters.drops += 1;
@@ -139,7 +139,7 @@ impl Model {
     fn place(&mut self, record: &Planned) {
         let Some(Position { stream, mark, .. }) = &record.position else { return };
         let delivered = matches!(record.body, Body::Message(_) | Body::Rejected(_));
-        if let (Body::Start { forget_others }, Stream::Partition { cluster, partition, .. }) =
+        if let (Body::Start { forget_others, .. }, Stream::Partition { cluster, partition, .. }) =
             (&record.body, &**stream)
         {
             self.seen.streams.retain(|known, _| match known {
@@ -157,7 +157,7 @@ impl Model {
         }
         match mark {
             Mark::Next(next) => {
-                let back = matches!(record.body, Body::Duplicate | Body::Moved);
+                let back = matches!(record.body, Body::Duplicate | Body::Moved { .. });
                 let known = place.next.filter(|known| back && known > next);
                 place.next = Some(known.unwrap_or(*next));
             }

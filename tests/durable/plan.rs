@@ -104,7 +104,7 @@ impl Chance {
             _ if self.version >= 3 && self.below(6) == 0 => (None, self.decision(seq)),
             _ => match self.below(20) {
                 0 => self.start(),
-                1 => (Some(self.next(0)), Body::Moved),
+                1 => (Some(self.next(0)), Body::moved()),
                 2 => (Some(self.back()), Body::Duplicate),
                 3 => (Some(self.queued()), Body::Duplicate),
                 4 => (Some(self.next(1)), self.rejected(seq)),
@@ -154,7 +154,7 @@ impl Chance {
         let next = self.below(30);
         self.partitions[at as usize] = (stream.clone(), next);
         let position = Position::new(stream, Mark::Next(Offset(next)));
-        (Some(position), Body::Start { forget_others })
+        (Some(position), Body::start(forget_others))
     }
 
     fn rejected(&mut self, seq: u64) -> Body {

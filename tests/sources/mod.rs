@@ -2,6 +2,7 @@
 
 mod amqp;
 mod embedded;
+mod kafka_coordinator;
 mod kafka_faults;
 mod kafka_gaps;
 mod kafka_offsets;
@@ -39,8 +40,13 @@ pub fn start_kafka(
     settings: &KafkaSettings,
     positions: Vec<Position>,
 ) -> JoinHandle<()> {
-    let source =
-        KafkaSource { name: "test".into(), settings: settings.clone(), positions, embedded: None };
+    let source = KafkaSource {
+        name: "test".into(),
+        settings: settings.clone(),
+        positions,
+        identify: true,
+        embedded: None,
+    };
     source.spawn(bench.wiring()).unwrap()
 }
 

@@ -16,6 +16,7 @@ pub const RANKS: &[(&str, u8)] = &[
     ("maintain", 4),
     ("catalog", 3),
     ("collection", 2),
+    ("format", 2),
     ("ann", 1),
     ("index", 1),
     ("operation", 1),

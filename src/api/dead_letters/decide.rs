@@ -16,7 +16,7 @@ use super::select::{DecisionBody, Meant};
 use super::view::Content;
 use crate::catalog::{DeadLetter, Outcome};
 use crate::operation::{Body, Message, Original, Reason, Redrive, Refusal, decode_written};
-use crate::position::Seq;
+use crate::position::{Seq, Stream};
 
 /// Attempts that are in the log's queue at the same time.
 const ATTEMPTS_AT_ONCE: usize = 64;
@@ -224,18 +224,18 @@ fn not_taken(seq: Seq, error: &WriteError) -> Decided {
 /// A text that mends is a JSON message, whatever the letter's headers say of its own value; bytes
 /// that mend are of the kind that the headers say.
 fn attempt(
-    redecode: &(dyn Fn(Option<&str>, &Original) -> Result<Message, Refusal> + Send + Sync),
+    redecode: &(dyn Fn(Option<&Stream>, &Original, bool) -> Result<Message, Refusal> + Send + Sync),
     letter: &DeadLetter,
     mended: Option<&Content>,
 ) -> Attempt {
-    let source = letter.position.as_ref().map(|position| position.stream.source());
+    let stream = letter.position.as_ref().map(|position| &*position.stream);
     let Some(mended) = mended else {
         if letter.rewritten {
             let text = std::str::from_utf8(&letter.original.value);
             let text = text.map_err(|error| Refusal::new(Reason::NotUtf8, error.to_string()))?;
             return decode_written(text);
         }
-        return redecode(source, &letter.original);
+        return redecode(stream, &letter.original, false);
     };
     let invalid = |what| Refusal::new(Reason::InvalidMessage, what);
     let mut original =
@@ -246,5 +246,5 @@ fn attempt(
         let json = Bytes::from_static(b"application/json");
         original.headers.push(("content-type".to_owned(), json));
     }
-    redecode(source, &original)
+    redecode(stream, &original, matches!(mended, Content::Text(_)))
 }

@@ -34,7 +34,7 @@ enum BodyKind {
     #[prost(message, tag = "3")]
     Duplicate(Empty),
     #[prost(message, tag = "4")]
-    Moved(Empty),
+    Moved(MovedRecord),
     #[prost(message, tag = "5")]
     Start(StartRecord),
     #[prost(message, tag = "6")]
@@ -47,9 +47,17 @@ enum BodyKind {
 struct Empty {}
 
 #[derive(Clone, PartialEq, prost::Message)]
+struct MovedRecord {
+    #[prost(string, optional, tag = "1")]
+    why: Option<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 struct StartRecord {
     #[prost(bool, tag = "1")]
     forget_others: bool,
+    #[prost(string, optional, tag = "2")]
+    why: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -131,9 +139,9 @@ pub fn encode(body: &Body) -> Bytes {
             original: Some(original_record(&rejection.original)),
         }),
         Body::Duplicate => BodyKind::Duplicate(Empty {}),
-        Body::Moved => BodyKind::Moved(Empty {}),
-        Body::Start { forget_others } => {
-            BodyKind::Start(StartRecord { forget_others: *forget_others })
+        Body::Moved { why } => BodyKind::Moved(MovedRecord { why: why.clone() }),
+        Body::Start { forget_others, why } => {
+            BodyKind::Start(StartRecord { forget_others: *forget_others, why: why.clone() })
         }
         Body::DropLetters(letters) => {
             BodyKind::DropLetters(DropRecord { letters: letters.iter().map(|seq| seq.0).collect() })
@@ -153,8 +161,10 @@ pub fn decode(bytes: Bytes) -> Result<Body, InvalidBody> {
             original: original(record.original.unwrap_or_default()),
         }),
         BodyKind::Duplicate(_) => Body::Duplicate,
-        BodyKind::Moved(_) => Body::Moved,
-        BodyKind::Start(record) => Body::Start { forget_others: record.forget_others },
+        BodyKind::Moved(record) => Body::Moved { why: record.why },
+        BodyKind::Start(record) => {
+            Body::Start { forget_others: record.forget_others, why: record.why }
+        }
         BodyKind::DropLetters(record) => {
             Body::DropLetters(record.letters.into_iter().map(Seq).collect())
         }

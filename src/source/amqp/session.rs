@@ -214,7 +214,7 @@ impl<'a> Session<'a> {
             self.take(delivery)?;
             let again = |item: &Item| match &item.what {
                 What::Message(delivery) => delivery.redelivered.is_some(),
-                What::Moved | What::Start { .. } => false,
+                What::Moved { .. } | What::Start { .. } => false,
             };
             if !self.items.last().is_some_and(again) {
                 break;
