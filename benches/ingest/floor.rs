@@ -53,7 +53,8 @@ pub fn run(line: &Line, brokers: &Brokers<'_>, place: &str) -> Duration {
         Brokers::Kafka(kafka) => read_topic(line, &kafka.bootstrap(), place, log),
         Brokers::RabbitMq(rabbit) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let read = read_queue(line, &rabbit.url(), place, log);
+            let url = rabbit.url();
+            let read = read_queue(line, &url, place, log);
             runtime.expect("a runtime").block_on(read).expect("the queue is read");
         }
     }

@@ -15,6 +15,7 @@
 mod brokers;
 mod decoding;
 mod floor;
+mod poison;
 mod run;
 
 use std::process::Command;
@@ -36,7 +37,7 @@ struct Arguments {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Only the lines whose name (`broker/format/points a message/dimensions`) has this in it;
-    /// `decode` is the decoding alone.
+    /// `decode` is the decoding alone, `poison` what broken messages cost the others.
     #[arg(long, default_value = "")]
     line: String,
     /// One round of few points: whether it works, not how fast.
@@ -130,11 +131,18 @@ fn main() {
     if "decode".contains(&arguments.line) {
         decoding::print(arguments.quick);
     }
+    let rounds = if arguments.quick { 1 } else { arguments.rounds };
+    if "poison".contains(&arguments.line) {
+        let points = if arguments.quick { 4_000 } else { arguments.points };
+        poison::print(points, arguments.partitions, rounds);
+    }
     let lines = lines(&arguments);
+    if lines.is_empty() {
+        return;
+    }
     let has = |broker: Broker| lines.iter().any(|line| line.broker == broker);
     let kafka = has(Broker::Kafka).then(|| Kafka::start("the lines of Kafka")).flatten();
     let rabbit = has(Broker::RabbitMq).then(|| RabbitMq::start("the lines of RabbitMQ")).flatten();
-    let rounds = if arguments.quick { 1 } else { arguments.rounds };
     println!(
         "| broker | format | points a message | dimensions | ratio to the floor | points/s | \
          messages/s | MB/s | floor points/s |\n|---|---|---|---|---|---|---|---|---|"

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::format::TopicCollections;
 
 struct Written {
     _dir: tempfile::TempDir,
@@ -124,6 +125,19 @@ fn faults_name_the_key_and_what_would_be_right() {
 #[test]
 fn what_is_not_toml_is_refused_with_its_line() {
     assert!(refusal("[api\n").contains("line 1"));
+}
+
+#[test]
+fn topics_keep_their_dots_and_their_case() {
+    let file = written(
+        "[[source]]\nname = \"a\"\nembedded = {}\n\
+         collections = { \"Orders.eu\" = \"c\", \"^Orders\\\\.\" = \"d\" }",
+    );
+    let settings = load(&file.path, &Overrides::default()).unwrap();
+    let topics = TopicCollections::new(&settings.source[0].collections).unwrap();
+    assert_eq!(topics.of("Orders.eu"), Some("c"));
+    assert_eq!(topics.of("Orders.us"), Some("d"));
+    assert_eq!(topics.of("orders.us"), None);
 }
 
 #[test]

@@ -15,10 +15,10 @@ use crate::apply::{Applier, ApplierOptions, Gates, Lines, Recovered, recover};
 use crate::catalog::{Catalog, CatalogOptions, handover};
 use crate::config::{OnRefusal, Settings};
 use crate::disk::Disk;
-use crate::format::Decoding;
+use crate::format::{Decoding, Format, TopicCollections};
 use crate::ingest::{
-    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, Submit, Work,
-    run_worker,
+    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
+    Submit, Work, run_worker,
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};

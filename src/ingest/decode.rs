@@ -138,7 +138,7 @@ impl Decoder {
             value: delivery.value.as_deref(),
             headers: &delivery.headers,
         };
-        match format::decode(&incoming, &self.sources[source]) {
+        match format::decode(&incoming, &self.sources[source].decoding) {
             Ok(mut message) => {
                 if (self.check)(&message).is_err() {
                     message.original = Some(original(delivery));

@@ -24,7 +24,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use appender::{Appender, AppenderEnds, DurableOffsets};
-pub use decode::{Decoder, DoubtCheck, Work, run_worker};
+pub use decode::{Decoder, DoubtCheck, SourceDecoding, Work, run_worker};
 pub use duplicates::Duplicates;
 pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError, Submitted};
 

@@ -86,98 +86,89 @@ fn moment(seconds: i64, nanos: i32) -> Option<proto::Timestamp> {
     Some(proto::Timestamp { seconds, nanos })
 }
 
-#[test]
-fn every_condition_is_the_one_that_json_says() {
-    let matched = |value| on("a", |field| field.r#match = Some(is(value)));
+/// A condition on the key `a`, and the rest of what JSON says of it.
+type Case = (proto::FieldCondition, Value);
+
+fn matches() -> Vec<Case> {
+    let cases = [
+        (MatchValue::Keyword("x".into()), json!({"value": "x"})),
+        (MatchValue::Integer(-5), json!({"value": -5})),
+        (MatchValue::Boolean(false), json!({"value": false})),
+        (MatchValue::Text("x y".into()), json!({"text": "x y"})),
+        (MatchValue::TextAny("x y".into()), json!({"text_any": "x y"})),
+        (MatchValue::Phrase("x y".into()), json!({"phrase": "x y"})),
+        (MatchValue::Keywords(strings()), json!({"any": ["x", "y"]})),
+        (MatchValue::Integers(integers()), json!({"any": [1, -2]})),
+        (MatchValue::ExceptKeywords(strings()), json!({"except": ["x", "y"]})),
+        (MatchValue::ExceptIntegers(integers()), json!({"except": [1, -2]})),
+    ];
+    let case = |(value, text)| {
+        (on("a", |field| field.r#match = Some(is(value))), json!({ "match": text }))
+    };
+    cases.into_iter().map(case).collect()
+}
+
+fn ranges() -> Vec<Case> {
+    let numbers = proto::Range { lt: Some(1.5), gt: Some(-0.5), gte: None, lte: Some(f64::MAX) };
+    let dates = proto::DatetimeRange {
+        gte: moment(1, 5000),
+        lt: moment(-1, 999_999_000),
+        ..Default::default()
+    };
+    let counts = proto::ValuesCount { gte: Some(2), ..Default::default() };
+    let (after, before) = ("1970-01-01T00:00:01.000005Z", "1969-12-31T23:59:59.999999Z");
+    vec![
+        (
+            on("a", |field| field.range = Some(numbers)),
+            json!({"range": {"lt": 1.5, "gt": -0.5, "lte": f64::MAX}}),
+        ),
+        (
+            on("a", |field| field.datetime_range = Some(dates)),
+            json!({"range": {"gte": after, "lt": before}}),
+        ),
+        (on("a", |field| field.values_count = Some(counts)), json!({"values_count": {"gte": 2}})),
+        (on("a", |field| field.is_empty = Some(true)), json!({"is_empty": true})),
+        (on("a", |field| field.is_null = Some(false)), json!({"is_null": false})),
+    ]
+}
+
+fn areas() -> Vec<Case> {
     let ring = json!({"points": [
         {"lon": 0.0, "lat": 0.0}, {"lon": 4.0, "lat": 0.0}, {"lon": 0.0, "lat": 4.0},
         {"lon": 0.0, "lat": 0.0},
     ]});
-    let fields = [
-        (matched(MatchValue::Keyword("x".into())), json!({"match": {"value": "x"}})),
-        (matched(MatchValue::Integer(-5)), json!({"match": {"value": -5}})),
-        (matched(MatchValue::Boolean(false)), json!({"match": {"value": false}})),
-        (matched(MatchValue::Text("x y".into())), json!({"match": {"text": "x y"}})),
-        (matched(MatchValue::TextAny("x y".into())), json!({"match": {"text_any": "x y"}})),
-        (matched(MatchValue::Phrase("x y".into())), json!({"match": {"phrase": "x y"}})),
-        (matched(MatchValue::Keywords(strings())), json!({"match": {"any": ["x", "y"]}})),
-        (matched(MatchValue::Integers(integers())), json!({"match": {"any": [1, -2]}})),
-        (matched(MatchValue::ExceptKeywords(strings())), json!({"match": {"except": ["x", "y"]}})),
-        (matched(MatchValue::ExceptIntegers(integers())), json!({"match": {"except": [1, -2]}})),
+    let (one, other) = (Some(place(1.0, 2.0)), Some(place(3.0, -4.0)));
+    let corners = proto::GeoBoundingBox { top_left: one, bottom_right: other };
+    let circle = proto::GeoRadius { center: one, radius: 1500.5 };
+    let polygon = proto::GeoPolygon { exterior: Some(triangle()), interiors: vec![triangle()] };
+    let (one, other) = (json!({"lon": 1.0, "lat": 2.0}), json!({"lon": 3.0, "lat": -4.0}));
+    vec![
         (
-            on("a", |field| {
-                field.range = Some(proto::Range {
-                    lt: Some(1.5),
-                    gt: Some(-0.5),
-                    gte: None,
-                    lte: Some(f64::MAX),
-                });
-            }),
-            json!({"range": {"lt": 1.5, "gt": -0.5, "lte": f64::MAX}}),
+            on("a", |field| field.geo_bounding_box = Some(corners)),
+            json!({"geo_bounding_box": {"top_left": one, "bottom_right": other}}),
         ),
         (
-            on("a", |field| {
-                field.datetime_range = Some(proto::DatetimeRange {
-                    gte: moment(1, 5000),
-                    lt: moment(-1, 999_999_000),
-                    ..Default::default()
-                });
-            }),
-            json!({"range": {
-                "gte": "1970-01-01T00:00:01.000005Z", "lt": "1969-12-31T23:59:59.999999Z",
-            }}),
+            on("a", |field| field.geo_radius = Some(circle)),
+            json!({"geo_radius": {"center": one, "radius": 1500.5}}),
         ),
         (
-            on("a", |field| {
-                field.values_count =
-                    Some(proto::ValuesCount { gte: Some(2), ..Default::default() });
-            }),
-            json!({"values_count": {"gte": 2}}),
-        ),
-        (
-            on("a", |field| {
-                field.geo_bounding_box = Some(proto::GeoBoundingBox {
-                    top_left: Some(place(1.0, 2.0)),
-                    bottom_right: Some(place(3.0, -4.0)),
-                });
-            }),
-            json!({"geo_bounding_box": {
-                "top_left": {"lon": 1.0, "lat": 2.0}, "bottom_right": {"lon": 3.0, "lat": -4.0},
-            }}),
-        ),
-        (
-            on("a", |field| {
-                let center = Some(place(1.0, 2.0));
-                field.geo_radius = Some(proto::GeoRadius { center, radius: 1500.5 });
-            }),
-            json!({"geo_radius": {"center": {"lon": 1.0, "lat": 2.0}, "radius": 1500.5}}),
-        ),
-        (
-            on("a", |field| {
-                field.geo_polygon = Some(proto::GeoPolygon {
-                    exterior: Some(triangle()),
-                    interiors: vec![triangle()],
-                });
-            }),
+            on("a", |field| field.geo_polygon = Some(polygon)),
             json!({"geo_polygon": {"exterior": ring, "interiors": [ring]}}),
         ),
-        (on("a", |field| field.is_empty = Some(true)), json!({"is_empty": true})),
-        (on("a", |field| field.is_null = Some(false)), json!({"is_null": false})),
-    ];
-    let fields = fields.into_iter().map(|(field, mut text)| {
-        text["key"] = "a".into();
-        (ConditionOneOf::Field(field), text)
-    });
+    ]
+}
+
+/// Conditions that are on no key, or on no value at it.
+fn others() -> Vec<(ConditionOneOf, Value)> {
     let has_id = vec![7.into(), "936da01f-9abd-4d9d-80c7-02af85c822a8".into()];
-    let x = matched(MatchValue::Keyword("x".into()));
+    let x = on("a", |field| field.r#match = Some(is(MatchValue::Keyword("x".into()))));
     let x = proto::Condition { condition_one_of: Some(ConditionOneOf::Field(x)) };
-    let counted = proto::Filter {
-        min_should: Some(proto::MinShould { conditions: vec![x.clone()], min_count: 1 }),
-        ..Default::default()
-    };
+    let min_should = Some(proto::MinShould { conditions: vec![x.clone()], min_count: 1 });
+    let counted = proto::Filter { min_should, ..Default::default() };
     let not_x = proto::Filter { must_not: vec![x], ..Default::default() };
+    let nested = proto::NestedCondition { key: "parts".into(), filter: Some(not_x.clone()) };
     let is_x = json!({"key": "a", "match": {"value": "x"}});
-    let others = [
+    vec![
         (
             ConditionOneOf::IsEmpty(proto::IsEmptyCondition { key: "a.b".into() }),
             json!({"is_empty": {"key": "a.b"}}),
@@ -195,10 +186,7 @@ fn every_condition_is_the_one_that_json_says() {
             json!({"has_vector": "image"}),
         ),
         (
-            ConditionOneOf::Nested(proto::NestedCondition {
-                key: "parts".into(),
-                filter: Some(not_x.clone()),
-            }),
+            ConditionOneOf::Nested(nested),
             json!({"nested": {"key": "parts", "filter": {"must_not": [is_x]}}}),
         ),
         (ConditionOneOf::Filter(not_x), json!({"must_not": [is_x]})),
@@ -206,8 +194,17 @@ fn every_condition_is_the_one_that_json_says() {
             ConditionOneOf::Filter(counted),
             json!({"min_should": {"conditions": [is_x], "min_count": 1}}),
         ),
-    ];
-    for (condition, text) in fields.chain(others) {
+    ]
+}
+
+#[test]
+fn every_condition_is_the_one_that_json_says() {
+    let fields = matches().into_iter().chain(ranges()).chain(areas());
+    let fields = fields.map(|(field, mut text)| {
+        text["key"] = "a".into();
+        (ConditionOneOf::Field(field), text)
+    });
+    for (condition, text) in fields.chain(others()) {
         let said = json!({"delete": {"filter": {"must": [text]}}}).to_string();
         let expected = read(&said, &[]).unwrap().operations;
         assert_eq!(delete(Some(condition)), Ok(expected), "{text}");
