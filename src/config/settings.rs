@@ -216,9 +216,6 @@ pub struct SourceSettings {
     /// The collection of messages that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
-    /// What a message that is refused does to those behind it.
-    #[serde(default)]
-    pub on_refusal: OnRefusal,
     /// How many of the last `message-id`s are remembered, to recognise what a publisher sends
     /// again. 0: none.
     #[serde(default)]
@@ -230,6 +227,9 @@ pub struct SourceSettings {
     /// `^`. Before `collection`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub collections: BTreeMap<String, String>,
+    /// What a message that is refused does to those behind it.
+    #[serde(default)]
+    pub on_refusal: OnRefusal,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -65,6 +65,27 @@ fn faults_name_the_key_and_what_would_be_right() {
             "source[1].name",
             "unique",
         ),
+        (
+            "[[source]]\nname = \"a\"\nembedded = {}\ncollections = { \"^a(\" = \"c\" }",
+            "source[0].collections",
+            "not a pattern",
+        ),
+        (
+            "[[source]]\nname = \"a\"\nembedded = {}\ncollections = { a = \"\" }",
+            "source[0].collections",
+            "1 to 255 bytes",
+        ),
+        (
+            "[[source]]\nname = \"a\"\namqp = { url = \"amqp://b\", queue = \"q\" }\n\
+             collections = { a = \"c\" }",
+            "source[0].collections",
+            "a queue has no topics",
+        ),
+        (
+            "[[source]]\nname = \"a\"\nembedded = {}\nformat = \"xml\"",
+            "source[0].format",
+            "protobuf",
+        ),
         ("[[source]]\nname = \"a\"\non_refusal = \"stop\"", "source[0].on_refusal", "halt"),
         ("[dead_letters.forward]", "dead_letters.forward", "exactly one of"),
         (
@@ -91,27 +112,6 @@ fn faults_name_the_key_and_what_would_be_right() {
              [dead_letters.forward.amqp]\nurl = \"amqp://b\"\nrouting_key = \"r\"",
             "dead_letters.forward.then",
             "keep",
-        ),
-        (
-            "[[source]]\nname = \"a\"\nembedded = {}\ncollections = { \"^a(\" = \"c\" }",
-            "source[0].collections",
-            "not a pattern",
-        ),
-        (
-            "[[source]]\nname = \"a\"\nembedded = {}\ncollections = { a = \"\" }",
-            "source[0].collections",
-            "1 to 255 bytes",
-        ),
-        (
-            "[[source]]\nname = \"a\"\namqp = { url = \"amqp://b\", queue = \"q\" }\n\
-             collections = { a = \"c\" }",
-            "source[0].collections",
-            "a queue has no topics",
-        ),
-        (
-            "[[source]]\nname = \"a\"\nembedded = {}\nformat = \"xml\"",
-            "source[0].format",
-            "protobuf",
         ),
         ("[sample]\ncollection = \"c\"\npoints_per_second = 1", "sample", "embedded"),
     ];

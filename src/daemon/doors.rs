@@ -57,8 +57,7 @@ async fn durable(submitted: Result<Submitted, SubmitError>) -> Result<Written, W
 pub(super) fn redecode(settings: &Settings, decoder: Decoder) -> Redecode {
     let names: Vec<String> = settings.source.iter().map(|source| source.name.clone()).collect();
     Arc::new(move |stream, original, as_json| {
-        let source = stream.map(Stream::source);
-        let place = names.iter().position(|name| Some(name.as_str()) == source);
+        let place = stream.and_then(|it| names.iter().position(|name| name == it.source()));
         // The last decodes for those that are not there.
         let place = place.unwrap_or(names.len());
         decoder.again(place, stream.and_then(Stream::topic), original, as_json)

@@ -251,16 +251,18 @@ fn decoder(
     metrics: &Metrics,
 ) -> std::io::Result<Decoder> {
     let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
-    let sources = settings.source.iter().map(|source| source.decoding(&limits));
-    let mut sources: Vec<Decoding> =
-        sources.collect::<Result<_, _>>().map_err(std::io::Error::other)?;
-    sources.push(Decoding::of_none(limits));
-    let each = settings.source.iter().enumerate();
-    let halting = each.filter(|(_, source)| source.on_refusal == OnRefusal::Halt);
+    let each = settings.source.iter().map(|source| {
+        let halts = source.on_refusal == OnRefusal::Halt;
+        source.decoding(&limits).map(|decoding| SourceDecoding { decoding, halts })
+    });
+    let mut sources = each.collect::<Result<Vec<_>, _>>().map_err(std::io::Error::other)?;
+    // Letters of a source that is no longer configured are read like those that came over HTTP.
+    let (format, topics) = (Format::Auto, TopicCollections::default());
+    let gone = Decoding { format, collection: None, topics, limits };
+    sources.push(SourceDecoding { decoding: gone, halts: false });
     let catalog = catalog.clone();
     Ok(Decoder {
         sources: Arc::new(sources),
-        halting: Arc::new(halting.map(|(at, _)| at).collect()),
         check: Arc::new(move |message| catalog.check(message)),
         metrics: metrics.clone(),
     })

@@ -62,14 +62,6 @@ pub struct Decoding {
     pub limits: Limits,
 }
 
-impl Decoding {
-    /// For what came from a source that is no longer there, or from none.
-    pub fn of_none(limits: Limits) -> Decoding {
-        let (format, topics) = (Format::default(), TopicCollections::default());
-        Decoding { format, collection: None, topics, limits }
-    }
-}
-
 /// What a delivery says for itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {

@@ -38,12 +38,18 @@ pub struct Work {
 /// record keeps the original bytes for a dead letter.
 pub type DoubtCheck = Arc<dyn Fn(&Message) -> Result<(), Refusal> + Send + Sync>;
 
+/// How one source's messages are read.
+#[derive(Clone, Debug)]
+pub struct SourceDecoding {
+    pub decoding: Decoding,
+    /// Whether nothing behind a message that is refused may be taken.
+    pub halts: bool,
+}
+
 /// Decodes for every source; shared by the workers.
 #[derive(Clone)]
 pub struct Decoder {
-    pub sources: Arc<Vec<Decoding>>,
-    /// Of the sources that may not pass a message that is refused, their places.
-    pub halting: Arc<Vec<usize>>,
+    pub sources: Arc<Vec<SourceDecoding>>,
     pub check: DoubtCheck,
     pub metrics: Metrics,
 }
@@ -91,15 +97,15 @@ impl Decoder {
             position_encoded: item.position.encode(),
             position: item.position,
             body_encoded: encode(&body),
-            halts: matches!(body, Body::Rejected(_)) && self.halting.contains(&source),
+            halts: self.sources[source].halts && matches!(body, Body::Rejected(_)),
             body,
             redelivered,
         }
     }
 
     /// Decodes what was kept of a delivery once more, as its source would today. A value that is
-    /// empty counts as none, as the two are kept alike. `as_json`: a text that an operator wrote,
-    /// which is JSON although the source's values are protobuf.
+    /// empty counts as none, as the two are kept alike. `as_json`: it is a text that an operator
+    /// wrote, JSON although the source's values are protobuf.
     pub fn again(
         &self,
         source: usize,
@@ -110,10 +116,10 @@ impl Decoder {
         let incoming = Incoming {
             topic,
             key: original.key.as_deref(),
-            value: Some(&original.value[..]).filter(|value| !value.is_empty()),
+            value: Some(&*original.value).filter(|value| !value.is_empty()),
             headers: &original.headers,
         };
-        let mut decoding = self.sources[source].clone();
+        let mut decoding = self.sources[source].decoding.clone();
         if as_json && decoding.format == Format::Protobuf {
             decoding.format = Format::Json;
         }

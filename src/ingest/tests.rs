@@ -72,13 +72,15 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     let wal = open(&Disk::watched(guard.clone()), directory.path());
     let (queue, ends) = Queue::new(settings, Arc::new(|| false), &metrics);
     let decoder = Decoder {
-        sources: Arc::new(vec![Decoding {
-            format: Format::Auto,
-            collection: None,
-            topics: TopicCollections::default(),
-            limits: Limits { message_bytes_max: settings.message_bytes_max },
+        sources: Arc::new(vec![SourceDecoding {
+            decoding: Decoding {
+                format: Format::Auto,
+                collection: None,
+                topics: TopicCollections::default(),
+                limits: Limits { message_bytes_max: settings.message_bytes_max },
+            },
+            halts,
         }]),
-        halting: Arc::new(if halts { vec![0] } else { vec![] }),
         check: Arc::new(|message| match &*message.collection {
             "fault" => panic!("a decoder's fault"),
             _ => Ok(()),

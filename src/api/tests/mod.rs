@@ -101,8 +101,8 @@ impl Sources for Told {
 }
 
 /// Messages of `orders` that name no collection are for `demo`.
-fn redecode(source: Option<&Stream>, original: &Original) -> Result<Message, Refusal> {
-    let collection = source.filter(|source| source.source() == "orders").map(|_| "demo");
+fn redecode(stream: Option<&Stream>, original: &Original) -> Result<Message, Refusal> {
+    let collection = stream.filter(|stream| stream.source() == "orders").map(|_| "demo");
     let json = (b"application/json".as_slice(), "content-type");
     let other = |(name, value): &(String, Bytes)| name == json.1 && &value[..] != json.0;
     if original.headers.iter().any(other) {
@@ -138,7 +138,7 @@ impl Fixture {
             shutdown: Shutdown::new(),
             applied,
             log_id: LogId(uuid::Uuid::from_u128(7)),
-            redecode: Arc::new(|source, original, _| redecode(source, original)),
+            redecode: Arc::new(|stream, original, _| redecode(stream, original)),
             forwarding: None,
         };
         let settings =
