@@ -56,11 +56,11 @@ async fn durable(submitted: Result<Submitted, SubmitError>) -> Result<Written, W
 /// Decodes the original of a dead letter as its source would today.
 pub(super) fn redecode(settings: &Settings, decoder: Decoder) -> Redecode {
     let names: Vec<String> = settings.source.iter().map(|source| source.name.clone()).collect();
-    Arc::new(move |stream, original| {
+    Arc::new(move |stream, original, as_json| {
         let place = stream.and_then(|it| names.iter().position(|name| name == it.source()));
         // The last decodes for those that are not there.
         let place = place.unwrap_or(names.len());
-        decoder.again(place, stream.and_then(Stream::topic), original)
+        decoder.again(place, stream.and_then(Stream::topic), original, as_json)
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::format::{self, Decoding, Incoming};
+use crate::format::{self, Decoding, Format, Incoming};
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection, encode};
 use crate::position::{Position, Stream, UnixMillis};
@@ -104,12 +104,14 @@ impl Decoder {
     }
 
     /// Decodes what was kept of a delivery once more, as its source would today. A value that is
-    /// empty counts as none, as the two are kept alike.
+    /// empty counts as none, as the two are kept alike. `as_json`: it is a text that an operator
+    /// wrote, JSON although the source's values are protobuf.
     pub fn again(
         &self,
         source: usize,
         topic: Option<&str>,
         original: &Original,
+        as_json: bool,
     ) -> Result<Message, Refusal> {
         let incoming = Incoming {
             topic,
@@ -117,8 +119,11 @@ impl Decoder {
             value: Some(&*original.value).filter(|value| !value.is_empty()),
             headers: &original.headers,
         };
-        let decoding = &self.sources[source].decoding;
-        let decode = AssertUnwindSafe(|| format::decode(&incoming, decoding));
+        let mut decoding = self.sources[source].decoding.clone();
+        if as_json && decoding.format == Format::Protobuf {
+            decoding.format = Format::Json;
+        }
+        let decode = AssertUnwindSafe(|| format::decode(&incoming, &decoding));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()))
     }
 

@@ -224,7 +224,7 @@ fn not_taken(seq: Seq, error: &WriteError) -> Decided {
 /// A text that mends is a JSON message, whatever the letter's headers say of its own value; bytes
 /// that mend are of the kind that the headers say.
 fn attempt(
-    redecode: &(dyn Fn(Option<&Stream>, &Original) -> Result<Message, Refusal> + Send + Sync),
+    redecode: &(dyn Fn(Option<&Stream>, &Original, bool) -> Result<Message, Refusal> + Send + Sync),
     letter: &DeadLetter,
     mended: Option<&Content>,
 ) -> Attempt {
@@ -235,7 +235,7 @@ fn attempt(
             let text = text.map_err(|error| Refusal::new(Reason::NotUtf8, error.to_string()))?;
             return decode_written(text);
         }
-        return redecode(stream, &letter.original);
+        return redecode(stream, &letter.original, false);
     };
     let invalid = |what| Refusal::new(Reason::InvalidMessage, what);
     let mut original =
@@ -246,5 +246,5 @@ fn attempt(
         let json = Bytes::from_static(b"application/json");
         original.headers.push(("content-type".to_owned(), json));
     }
-    redecode(stream, &original)
+    redecode(stream, &original, matches!(mended, Content::Text(_)))
 }

@@ -138,7 +138,7 @@ impl Fixture {
             shutdown: Shutdown::new(),
             applied,
             log_id: LogId(uuid::Uuid::from_u128(7)),
-            redecode: Arc::new(|stream, original| redecode(stream, original)),
+            redecode: Arc::new(|stream, original, _| redecode(stream, original)),
             forwarding: None,
         };
         let settings =

@@ -279,6 +279,11 @@ impl KafkaSettings {
         Wanted::new(&self.topics).map_err(|error| InvalidKafkaSettings::Pattern(error.to_string()))
     }
 
+    /// Whether a topic of this name is read, by name or by pattern.
+    pub fn reads(&self, topic: &str) -> bool {
+        Wanted::new(&self.topics).is_ok_and(|wanted| wanted.has(topic))
+    }
+
     pub(super) fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         // A 1 s back-off when the local queue is full would show as 1 s gaps.
