@@ -49,6 +49,13 @@ pub struct ApiSettings {
 #[serde(transparent)]
 pub struct ApiKey(String);
 
+impl ApiKey {
+    /// For those who must present it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Serialize for ApiKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("***")

@@ -1,10 +1,12 @@
 //! The command line: arguments, then configuration, then one command.
 
 mod check;
+mod client;
 mod log;
 pub mod produce;
 pub mod sample;
 mod serve;
+mod sources;
 pub mod wal;
 
 use std::path::PathBuf;
@@ -31,6 +33,9 @@ enum Command {
     Check(ConfigArgs),
     /// Publish a file or generated points to Kafka or RabbitMQ.
     Produce(produce::ProduceArgs),
+    /// See the sources of a running daemon, or let one go on behind a gap.
+    #[command(subcommand)]
+    Sources(sources::SourcesCommand),
     /// Look into the log.
     #[command(subcommand)]
     Wal(wal::WalCommand),
@@ -69,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Produce(args) => produce::run(args).map_err(Into::into),
+        Command::Sources(command) => sources::run(&command),
         Command::Wal(command) => wal::run(&command),
     };
     match result {

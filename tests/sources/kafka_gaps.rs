@@ -65,7 +65,10 @@ fn messages_gone_before_a_restart_halt_their_partition_only() {
         .map(|(_, item)| item)
         .find(|item| item.position.stream.partition() == Some(0));
     let first = first.unwrap();
-    assert!(matches!(first.what, What::Moved { .. }) && next_of(&first.position) == 30, "{first:?}");
+    assert!(
+        matches!(first.what, What::Moved { .. }) && next_of(&first.position) == 30,
+        "{first:?}"
+    );
     bench.stop(source);
 }
 

@@ -33,7 +33,10 @@ pub enum Finding {
     /// New partitions: of one topic, or all that a new source begins with.
     Partitions(Vec<Found>),
     /// A topic has another id than when its partitions were found. They are told anew.
-    TopicChanged { topic: String, found: Uuid },
+    TopicChanged {
+        topic: String,
+        found: Uuid,
+    },
     TopicGone(String),
     /// What is between a partition's next offset and its end.
     Looked(Answer),
@@ -229,8 +232,11 @@ impl Discovery {
             answered => answered?,
         };
         if ids.is_empty() && !std::mem::replace(told, true) {
-            tracing::warn!(source = self.source, "the broker tells no topic ids: a topic that is \
-                deleted and made anew is noticed by its offsets and leader epochs only");
+            tracing::warn!(
+                source = self.source,
+                "the broker tells no topic ids: a topic that is \
+                deleted and made anew is noticed by its offsets and leader epochs only"
+            );
         }
         Ok(ids)
     }

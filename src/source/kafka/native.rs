@@ -57,10 +57,8 @@ pub fn topic_ids<C: ConsumerContext>(
     // before its queue; what the event holds is copied before that. A request that is still
     // under way when its queue goes drops its answer.
     let error = unsafe {
-        let collection = sys::rd_kafka_TopicCollection_of_topic_names(
-            names.as_mut_ptr(),
-            names.len(),
-        );
+        let collection =
+            sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         let options = sys::rd_kafka_AdminOptions_new(
             client,
             sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,

@@ -27,6 +27,8 @@ pub struct Question {
     pub next: Offset,
     /// Of the leader that had the message before, if it is known.
     pub epoch: Option<i32>,
+    /// Whether something there may be missing: then the log is read, be there an end or not.
+    pub suspect: bool,
 }
 
 pub struct Answer {
@@ -44,9 +46,13 @@ pub enum Between {
     Messages,
     /// The leader of the question's epoch wrote no further than `at`: the log was cut there, and
     /// another leader went on.
-    Rewritten { at: u64 },
+    Rewritten {
+        at: u64,
+    },
     /// What stands there cannot be read; what follows can from `readable` on.
-    Damaged { readable: u64 },
+    Damaged {
+        readable: u64,
+    },
     /// There was no need to look: the offset is the end, or it is not in the log.
     NotAsked,
 }
@@ -74,12 +80,21 @@ pub fn look(
     config: &ClientConfig,
     question: Question,
 ) -> KafkaResult<Answer> {
-    let (low, high) = watermarks(client, &question)?;
+    let (low, high) = match watermarks(client, &question) {
+        Ok(told) => told,
+        // Its connection may be what stands still.
+        Err(_) => {
+            let fresh: BaseConsumer<Context> = config.create_with_context(Context::default())?;
+            watermarks(&fresh, &question)?
+        }
+    };
     let next = question.next.0;
     let inside = (low..high).contains(&next);
     let between = match question.epoch {
         // A log of another leader may be of any length.
-        Some(epoch) if next >= low => read(config, &question, Some(epoch), high)?,
+        Some(epoch) if next >= low && (question.suspect || inside) => {
+            read(config, &question, Some(epoch), high)?
+        }
         _ if inside => read(config, &question, None, high)?,
         _ => Between::NotAsked,
     };
@@ -251,7 +266,7 @@ mod tests {
             (11, Between::NotAsked),
         ]) {
             let (topic, next) = (broker.topic().to_owned(), Offset(next));
-            let question = Question { topic, partition: 0, next, epoch: None };
+            let question = Question { topic, partition: 0, next, epoch: None, suspect: false };
             let answer = look(&consumer, &config, question).unwrap();
             assert_eq!((answer.low, answer.high, answer.between), (0, 10, between), "{next}");
         }

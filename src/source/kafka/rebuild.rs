@@ -27,13 +27,21 @@ impl Consume {
         self.rebuilt = Some(Instant::now());
         self.closing.retain(|closing| !closing.is_finished());
         if self.closing.len() >= LEFT_BEHIND_MAX {
-            tracing::error!(source = self.name, why, "a new client is needed, but the last \
-                {LEFT_BEHIND_MAX} have not closed: restart the daemon");
+            tracing::error!(
+                source = self.name,
+                why,
+                "a new client is needed, but the last \
+                {LEFT_BEHIND_MAX} have not closed: restart the daemon"
+            );
             return;
         }
         match new_consumer(&self.settings) {
             Ok(consumer) => {
-                tracing::warn!(source = self.name, why, "the Kafka client is given up for a new one");
+                tracing::warn!(
+                    source = self.name,
+                    why,
+                    "the Kafka client is given up for a new one"
+                );
                 let old = std::mem::replace(&mut self.consumer, consumer);
                 self.close_aside(move || {
                     // What it still has is fetched again; its answer is of no use.

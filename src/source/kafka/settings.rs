@@ -1,6 +1,6 @@
 //! How a Kafka source is configured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::topics::Wanted;
+use super::topics::{PATTERN, Wanted};
 use crate::position::UnixMillis;
 
 /// One Kafka source.
@@ -204,6 +204,9 @@ const OURS: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "reading a topic must not create it"),
     ("offset.store.method", "offsets are kept in the log"),
     ("test.mock.num.brokers", "use a source of kind `embedded` instead"),
+    ("topic.blacklist", "choose with `topics`"),
+    ("plugin.library.paths", "foreign code would run in the process"),
+    ("interceptors", "foreign code would run in the process"),
 ];
 
 /// Properties that may be set to one value only.
@@ -273,6 +276,28 @@ impl KafkaSettings {
             KafkaError::ClientConfig(_, fault, name, _) => Client(format!("{fault} (`{name}`)")),
             error => Client(error.to_string()),
         })
+    }
+
+    /// A topic that both would read of one cluster, as far as names and brokers tell.
+    pub fn overlap(&self, other: &KafkaSettings) -> Option<String> {
+        let brokers = |settings: &KafkaSettings| -> BTreeSet<String> {
+            let brokers = settings.brokers.split(',').map(|broker| {
+                let broker = broker.trim().to_ascii_lowercase();
+                let address = broker.rsplit_once("://").map_or(&*broker, |(_, address)| address);
+                let has_port = address.rsplit_once(':').is_some();
+                if has_port { address.to_owned() } else { format!("{address}:9092") }
+            });
+            brokers.collect()
+        };
+        if brokers(self).is_disjoint(&brokers(other)) {
+            return None;
+        }
+        let (ours, theirs) = (self.wanted().ok()?, other.wanted().ok()?);
+        let name = |topic: &&String| !topic.starts_with(PATTERN);
+        let in_theirs = self.topics.iter().filter(name).find(|topic| theirs.has(topic));
+        let in_ours = || other.topics.iter().filter(name).find(|topic| ours.has(topic));
+        let same = || self.topics.iter().find(|topic| other.topics.contains(topic));
+        in_theirs.or_else(in_ours).or_else(same).cloned()
     }
 
     pub(super) fn wanted(&self) -> Result<Wanted, InvalidKafkaSettings> {
@@ -360,6 +385,24 @@ mod tests {
         ));
         assert_eq!(refused("isolation.level", "read_committed"), Ok(()));
         assert_eq!(refused("fetch.min.bytes", "10"), Ok(()));
+    }
+
+    #[test]
+    fn sources_that_would_read_the_same_topic_are_found() {
+        let of = |brokers: &str, topics: &[&str]| KafkaSettings::new(brokers, topics, "g");
+        let points = of("a:9092, b:9092", &["points"]);
+        for (other, overlap) in [
+            (of("B:9092", &["points"]), Some("points")),
+            (of("b", &["orders", "^poi.*"]), Some("points")),
+            (of("PLAINTEXT://a:9092", &["points"]), Some("points")),
+            (of("c:9092", &["points"]), None),
+            (of("a:9092", &["^orders-.*", "point"]), None),
+        ] {
+            assert_eq!(points.overlap(&other).as_deref(), overlap, "{other:?}");
+            assert_eq!(other.overlap(&points).as_deref(), overlap, "{other:?}");
+        }
+        let pattern = of("a:9092", &["^p.*"]);
+        assert_eq!(pattern.overlap(&pattern.clone()).as_deref(), Some("^p.*"));
     }
 
     #[test]

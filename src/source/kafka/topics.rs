@@ -66,9 +66,8 @@ impl Wanted {
                 topics.take(topic)?;
             }
         }
-        let is_missing = |name: &&String| {
-            !topics.there.contains_key(*name) && !topics.unready.contains(*name)
-        };
+        let is_missing =
+            |name: &&String| !topics.there.contains_key(*name) && !topics.unready.contains(*name);
         topics.missing = self.names.iter().filter(is_missing).cloned().collect();
         Ok(topics)
     }
@@ -83,7 +82,8 @@ impl Topics {
             }
             None => {
                 let partitions = topic.partitions().iter();
-                let partitions = partitions.map(|partition| (partition.id(), partition.leader() >= 0));
+                let partitions =
+                    partitions.map(|partition| (partition.id(), partition.leader() >= 0));
                 self.there.insert(name, partitions.collect());
             }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {}
