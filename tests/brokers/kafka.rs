@@ -154,6 +154,19 @@ impl Kafka {
         });
     }
 
+    /// With a password for SCRAM-SHA-256.
+    pub fn add_user(&self, name: &str, password: &str) {
+        let done = Command::new("java")
+            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(target().join("kafka/lib/*"))
+            .args(["kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap()])
+            .args(["--alter", "--entity-type", "users", "--entity-name", name, "--add-config"])
+            .arg(format!("SCRAM-SHA-256=[password={password}]"))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// Where it keeps this partition. To be touched while it is stopped.
     pub fn log_directory(&self, topic: &str, partition: i32) -> PathBuf {
         self.directory.path().join(format!("log/{topic}-{partition}"))

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use pointd::source::What;
+use pointd::source::kafka::KafkaSettings;
 use pointd::source::status::Kind;
 
 use super::outlet::Bench;
 use super::{LIMIT, accept_gap, kafka_settings, next_of, start_kafka, unique, why_halted};
 use crate::brokers::kafka::Kafka;
+use crate::brokers::proxy::Proxy;
 use crate::brokers::until;
 
 fn values(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
@@ -36,6 +38,8 @@ fn damage(kafka: &Kafka, topic: &str, partition: i32, value: &str) {
 /// A broker that had 100 messages, lost the last 50 of them, and got 100 others.
 struct Cut {
     kafka: Kafka,
+    /// The source comes through it.
+    proxy: Proxy,
     topic: String,
     old: tempfile::TempDir,
 }
@@ -43,7 +47,8 @@ struct Cut {
 impl Cut {
     /// With the first 50 kept aside, and all 100 there.
     fn prepare(check: &str) -> Option<Cut> {
-        let mut kafka = Kafka::start(check)?;
+        let proxy = Proxy::start(0);
+        let mut kafka = Kafka::start_behind(&proxy, check)?;
         let topic = unique("cut");
         kafka.create_topic(&topic, 1);
         kafka.publish(&topic, 0, values(0..50));
@@ -52,14 +57,21 @@ impl Cut {
         copy(&kafka.log_directory(&topic, 0), &old.path().join("log"));
         kafka.restart();
         kafka.publish(&topic, 0, values(50..100));
-        Some(Cut { kafka, topic, old })
+        Some(Cut { kafka, proxy, topic, old })
     }
 
+    fn settings(&self) -> KafkaSettings {
+        kafka_settings(&format!("127.0.0.1:{}", self.proxy.port()), &self.topic)
+    }
+
+    /// Whoever reads finds it longer than it was.
     fn cut(&mut self) {
+        self.proxy.refuse(true);
         self.kafka.kill_9();
         copy(&self.old.path().join("log"), &self.kafka.log_directory(&self.topic, 0));
         self.kafka.restart();
         self.kafka.publish(&self.topic, 0, values(1000..1100));
+        self.proxy.refuse(false);
     }
 }
 
@@ -88,8 +100,7 @@ fn halts_and_goes_on(bench: &Bench, had: usize) {
 fn a_log_that_is_cut_and_written_anew_while_it_is_read_halts() {
     let Some(mut world) = Cut::prepare("a log that is cut while it is read") else { return };
     let bench = Bench::new(Kind::Kafka, true);
-    let source =
-        start_kafka(&bench, &kafka_settings(&world.kafka.bootstrap(), &world.topic), vec![]);
+    let source = start_kafka(&bench, &world.settings(), vec![]);
     bench.wait_for_messages(100);
     let epoch = |at: usize| bench.messages()[at].0.leader_epoch.unwrap();
     assert!(epoch(0) < epoch(99), "{} {}", epoch(0), epoch(99));
@@ -102,7 +113,7 @@ fn a_log_that_is_cut_and_written_anew_while_it_is_read_halts() {
 #[test]
 fn a_log_that_is_cut_and_written_anew_before_a_restart_halts() {
     let Some(mut world) = Cut::prepare("a log that is cut before a restart") else { return };
-    let settings = kafka_settings(&world.kafka.bootstrap(), &world.topic);
+    let settings = world.settings();
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, vec![]);
     bench.wait_for_messages(100);
@@ -119,7 +130,7 @@ fn a_log_that_is_cut_and_written_anew_before_a_restart_halts() {
 #[test]
 fn a_log_that_ends_before_our_position_halts_and_goes_on_where_it_was_cut() {
     let Some(mut world) = Cut::prepare("a log that ends before our position") else { return };
-    let settings = kafka_settings(&world.kafka.bootstrap(), &world.topic);
+    let settings = world.settings();
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, vec![]);
     bench.wait_for_messages(100);

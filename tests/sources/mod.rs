@@ -8,6 +8,7 @@ mod kafka_gaps;
 mod kafka_halts;
 mod kafka_offsets;
 mod kafka_order;
+mod kafka_secure;
 mod kafka_topics;
 pub mod outlet;
 

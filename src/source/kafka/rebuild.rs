@@ -1,6 +1,5 @@
 //! A client that stands still or has failed for good is given up for a new one.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -132,8 +132,7 @@ impl Consume {
         let expected = next.0;
         let gap = match (gap_at(next, low, high), between) {
             (Some(gap @ Gap::Lost { .. }), _) => Some(gap),
-            (_, Between::Rewritten { at }) if at < high => Some(Gap::Rewritten { expected, at }),
-            (_, Between::Rewritten { .. }) => Some(Gap::Cut { expected, high }),
+            (_, Between::Rewritten { at }) => Some(Gap::Rewritten { expected, at }),
             (Some(gap), _) => Some(gap),
             (None, Between::Damaged { readable }) => Some(Gap::Damaged { expected, readable }),
             (None, _) if doubt == Some(Doubt::Epoch) => {
