@@ -124,7 +124,11 @@ fn redecode(stream: Option<&Stream>, original: &Original) -> Result<Message, Ref
     if original.headers.iter().any(other) {
         return Err(Refusal::new(Reason::InvalidMessage, "only JSON here"));
     }
-    decode_message(&original.value, collection, &Limits { message_bytes_max: 10_000 })
+    decode_message(
+        original.value.as_deref().unwrap(),
+        collection,
+        &Limits { message_bytes_max: 10_000 },
+    )
 }
 
 pub struct Fixture {

@@ -152,7 +152,7 @@ async fn lag_in_seconds_is_the_age_of_what_was_applied_last() {
 fn rejected(value: &'static [u8], headers: Vec<(String, Bytes)>) -> operation::Body {
     operation::Body::Rejected(Rejection {
         refusal: Refusal::new(Reason::NotJson, "expected value"),
-        original: Original { key: None, value: Bytes::from_static(value), headers },
+        original: Original { headers, ..Original::of(value) },
     })
 }
 
