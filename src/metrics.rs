@@ -3,6 +3,8 @@
 //! One prefix, base units last, `_total` on counters; labels are bounded (source, topic,
 //! partition, collection, reason, route), never ids.
 
+mod letters;
+
 use std::sync::Arc;
 
 use prometheus::{
@@ -12,6 +14,8 @@ use prometheus::{
 
 use crate::position::{Position, Stream};
 
+pub use letters::LetterMetrics;
+
 /// Cheap to clone: all clones count into the same registry.
 #[derive(Clone)]
 pub struct Metrics {
@@ -20,6 +24,7 @@ pub struct Metrics {
     pub wal: Arc<WalMetrics>,
     pub collection: Arc<CollectionMetrics>,
     pub http: Arc<HttpMetrics>,
+    pub letters: Arc<LetterMetrics>,
 }
 
 /// Per source, or per partition (`source`, `topic`, `partition`; a queue's partition is `-`).
@@ -90,7 +95,7 @@ pub struct CollectionMetrics {
     pub graph_builds: IntCounterVec,
     pub merges: IntCounterVec,
     /// Records applied since the data directory was made, as checkpointed, by kind
-    /// (`operations`, `duplicate`, `dead_letter`, `refused`, `moved`, `start`).
+    /// (`operations`, `duplicate`, `dead_letter`, `refused`, `moved`, `start`, `redrive`, `drop`).
     pub applied_records: IntGaugeVec,
     pub dead_letters: IntGauge,
 }
@@ -152,6 +157,7 @@ impl Default for Metrics {
             wal: Arc::new(metrics.1),
             collection: Arc::new(metrics.2),
             http: Arc::new(metrics.3),
+            letters: Arc::new(letters::letters(&make)),
             registry,
         }
     }

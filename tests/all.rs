@@ -5,6 +5,7 @@ mod contract;
 mod cpu;
 mod durable;
 mod faults;
+mod formats;
 mod harness;
 mod pipeline;
 mod poison;

@@ -55,6 +55,9 @@ fn service_routes() -> Router<Arc<Shared>> {
         .route("/sources", get(sources::list))
         .route("/sources/{source}/accept-gap", post(sources::accept_gap))
         .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/{seq}", get(dead_letters::show))
+        .route("/dead-letters/redrive", post(dead_letters::redrive))
+        .route("/dead-letters/drop", post(dead_letters::drop))
 }
 
 fn collection_routes() -> Router<Arc<Shared>> {

@@ -49,13 +49,6 @@ pub struct ApiSettings {
 #[serde(transparent)]
 pub struct ApiKey(String);
 
-impl ApiKey {
-    /// For those who must present it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Serialize for ApiKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("***")
@@ -143,6 +136,11 @@ impl ApiSettings {
 impl ApiKey {
     pub fn new(key: impl Into<String>) -> Self {
         ApiKey(key.into())
+    }
+
+    /// For whoever asks the daemon with it.
+    pub fn expose(&self) -> &str {
+        &self.0
     }
 
     /// Takes as long for a wrong first byte as for a wrong last one.

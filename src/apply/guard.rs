@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::catalog::{Applied, Catalog, Outcome};
 use crate::operation::{
-    Body, InvalidBody, Message, Original, Reason, Refusal, Rejection, decode, to_json,
+    Body, InvalidBody, Message, Original, Reason, Redrive, Refusal, Rejection, decode, to_json,
 };
 use crate::position::Seq;
 
@@ -71,7 +71,11 @@ fn rejected(body: Body) -> Body {
             Original { value: to_json(&message).into(), ..Original::default() }
         }
         Body::Rejected(rejection) => rejection.original,
-        // Only a position: there is no message to keep.
+        // Its letter is kept already.
+        Body::Redrive(Redrive { letter, .. }) => {
+            return Body::Redrive(Redrive { letter, attempt: Err(by_operator()) });
+        }
+        // Only a position, or letters to drop: there is no message to keep.
         other => return other,
     };
     Body::Rejected(Rejection { refusal: by_operator(), original })

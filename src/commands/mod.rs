@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod dead_letters;
 mod log;
 pub mod produce;
 pub mod sample;
@@ -39,6 +40,9 @@ enum Command {
     /// Look into the log.
     #[command(subcommand)]
     Wal(wal::WalCommand),
+    /// Look at messages that could not be applied, try them again, or give them up.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
 }
 
 /// Where the configuration comes from.
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Produce(args) => produce::run(args).map_err(Into::into),
         Command::Sources(command) => sources::run(&command),
         Command::Wal(command) => wal::run(&command),
+        Command::DeadLetters(command) => dead_letters::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::CommandError;
-use super::client::DaemonArgs;
+use super::client::{Client, DaemonArgs};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SourcesCommand {
@@ -34,13 +34,13 @@ pub(super) fn run(command: &SourcesCommand) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     match command {
         SourcesCommand::List { daemon } => {
-            let listed = daemon.client()?.get("/sources")?;
+            let listed = Client::new(daemon)?.get("/sources", &[])?;
             print(&listed, &mut out)?;
         }
         SourcesCommand::AcceptGap { source, topic, partition, daemon } => {
             let body = json!({"topic": topic, "partition": partition});
             let path = format!("/sources/{}/accept-gap", escaped(source));
-            let answer = daemon.client()?.post(&path, &body)?;
+            let answer = Client::new(daemon)?.post(&path, &body)?;
             for sentence in answer["done"].as_array().into_iter().flatten() {
                 writeln!(out, "{}", sentence.as_str().unwrap_or_default())?;
             }

@@ -11,10 +11,11 @@ use tracing::{info, warn};
 
 use super::{DaemonError, StartError};
 use crate::api::Readiness;
-use crate::apply::{Applier, ApplierOptions, Lines, Recovered, recover};
+use crate::apply::{Applier, ApplierOptions, Gates, Lines, Recovered, recover};
 use crate::catalog::{Catalog, CatalogOptions, handover};
-use crate::config::Settings;
+use crate::config::{OnRefusal, Settings};
 use crate::disk::Disk;
+use crate::format::{Decoding, Format, TopicCollections};
 use crate::ingest::{
     Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
     Submit, Work, run_worker,
@@ -41,6 +42,9 @@ pub(super) struct Stages {
     /// Whether the log waits for room on the disk.
     no_room: Arc<AtomicBool>,
     queue: Queue,
+    gates: Gates,
+    /// Decodes for the sources, in their order, and last for those that there are no longer.
+    pub decoder: Decoder,
     /// In data order, with the names their panics are reported under.
     threads: Vec<(&'static str, Stage)>,
 }
@@ -58,6 +62,7 @@ impl Stages {
         let positions = positions(settings, &catalog);
         show_positions(&positions, recovered.recovery.last, metrics);
         let log_id = recovered.wal.log_id();
+        let gates = gates(settings, &catalog);
         let (requests, work) = handover();
         let maintainer = Maintainer::new(
             catalog.clone(),
@@ -79,6 +84,7 @@ impl Stages {
                 asked: crossbeam_channel::never(),
                 checkpoints: requests,
                 applied: raise_applied,
+                gates: gates.clone(),
             },
             metrics,
             shutdown.clone(),
@@ -100,7 +106,8 @@ impl Stages {
             metrics: metrics.clone(),
         };
         let appender = Appender::new(ends, ends_out);
-        let mut threads = decoders(settings, &catalog, &work, metrics, shutdown)?;
+        let decoder = decoder(settings, &catalog, metrics)?;
+        let mut threads = decoders(&decoder, decode_threads(settings), &work, shutdown)?;
         threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
         threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
         threads.push(spawn("maintain", shutdown, move || Ok(maintainer.run()?))?);
@@ -109,11 +116,16 @@ impl Stages {
             indexer.run();
             Ok(())
         })?);
-        Ok(Stages { catalog, offsets, applied, log_id, no_room, queue, threads })
+        Ok(Stages { catalog, offsets, applied, log_id, no_room, queue, gates, decoder, threads })
     }
 
     pub fn submit(&self) -> Submit {
         self.queue.submit()
+    }
+
+    /// Closed behind a message of this source that it may not pass.
+    pub fn gate(&self, source: &str) -> Gate {
+        self.gates.of(source)
     }
 
     /// The door of the source at this place in the configuration.
@@ -224,26 +236,46 @@ fn open(
     Ok(recovered)
 }
 
-/// The threads that decode, for every source.
-fn decoders(
+/// Of the sources that may not pass a message that is refused. Those of which letters are kept
+/// begin behind a closed one.
+fn gates(settings: &Settings, catalog: &Catalog) -> Gates {
+    let halting = settings.source.iter().filter(|source| source.on_refusal == OnRefusal::Halt);
+    let gates = Gates::new(halting.map(|source| source.name.clone()));
+    gates.close_behind_kept(catalog);
+    gates
+}
+
+fn decoder(
     settings: &Settings,
     catalog: &Arc<Catalog>,
-    work: &crossbeam_channel::Receiver<Work>,
     metrics: &Metrics,
-    shutdown: &Shutdown,
-) -> std::io::Result<Vec<(&'static str, Stage)>> {
+) -> std::io::Result<Decoder> {
     let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
-    let sources = settings.source.iter().map(|source| SourceDecoding {
-        collection: source.collection.clone(),
-        limits: limits.clone(),
+    let each = settings.source.iter().map(|source| {
+        let halts = source.on_refusal == OnRefusal::Halt;
+        source.decoding(&limits).map(|decoding| SourceDecoding { decoding, halts })
     });
+    let mut sources = each.collect::<Result<Vec<_>, _>>().map_err(std::io::Error::other)?;
+    // Letters of a source that is no longer configured are read like those that came over HTTP.
+    let (format, topics) = (Format::Auto, TopicCollections::default());
+    let gone = Decoding { format, collection: None, topics, limits };
+    sources.push(SourceDecoding { decoding: gone, halts: false });
     let catalog = catalog.clone();
-    let decoder = Decoder {
-        sources: Arc::new(sources.collect()),
+    Ok(Decoder {
+        sources: Arc::new(sources),
         check: Arc::new(move |message| catalog.check(message)),
         metrics: metrics.clone(),
-    };
-    let each = (0..decode_threads(settings)).map(|_| {
+    })
+}
+
+/// The threads that decode, for every source.
+fn decoders(
+    decoder: &Decoder,
+    count: usize,
+    work: &crossbeam_channel::Receiver<Work>,
+    shutdown: &Shutdown,
+) -> std::io::Result<Vec<(&'static str, Stage)>> {
+    let each = (0..count).map(|_| {
         let (decoder, work) = (decoder.clone(), work.clone());
         spawn("decode", shutdown, move || {
             run_worker(&decoder, &work);

@@ -163,13 +163,18 @@ impl Appender {
         let run = decoded.iter().map_while(|item| Some((&item.position, item.redelivered?)));
         let repeated = self.ends.duplicates.repeated(run);
         for (at, item) in decoded.into_iter().enumerate() {
-            self.take_item(item, at < repeated);
+            if let Some(why) = self.take_item(item, at < repeated) {
+                // What stands before it is in the log and will be recognised when it comes again;
+                // the batch as a whole is not acknowledged.
+                return batch.gate.close(why);
+            }
         }
         self.frame.watermarks.push((batch.watermark, batch.number));
     }
 
-    /// `repeated`: already known as a duplicate.
-    fn take_item(&mut self, item: Decoded, repeated: bool) {
+    /// `repeated`: already known as a duplicate. Gives the reason why nothing of its source may
+    /// be taken behind it, if so.
+    fn take_item(&mut self, item: Decoded, repeated: bool) -> Option<String> {
         let duplicates = &mut self.ends.duplicates;
         let verdict = match &item.body {
             Body::Moved { .. } => duplicates.judge_move(&item.position),
@@ -178,12 +183,21 @@ impl Appender {
             _ => duplicates.judge(&item.position),
         };
         let (body, encoded) = match verdict {
-            Verdict::Passed => return,
+            Verdict::Passed => return None,
             Verdict::New => (item.body, item.body_encoded),
             Verdict::Duplicate => {
                 self.ends.metrics.duplicate(&item.position);
                 (Body::Duplicate, encode(&Body::Duplicate))
             }
+        };
+        let why = match &body {
+            Body::Rejected(rejection) if item.halts => {
+                let why = rejection.refusal.halts_its_source();
+                let source = item.position.stream.source();
+                tracing::error!(source, why, "nothing more is taken of a source");
+                Some(why)
+            }
+            _ => None,
         };
         let record = Unnumbered {
             time: item.time,
@@ -193,6 +207,7 @@ impl Appender {
             reply: None,
         };
         self.frame.push(record, Some(item.position_encoded), encoded);
+        why
     }
 
     fn take_write(&mut self, write: Write) {

@@ -202,7 +202,7 @@ impl RabbitMq {
         self.publish_with(queue, messages.collect());
     }
 
-    pub fn publish_with(&self, queue: &str, messages: Vec<(String, BasicProperties)>) {
+    pub fn publish_with<V: AsRef<[u8]>>(&self, queue: &str, messages: Vec<(V, BasicProperties)>) {
         let published: lapin::Result<lapin::Result<()>> = self.on_channel(async |channel| {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             let mut confirms = Vec::new();
@@ -212,7 +212,7 @@ impl RabbitMq {
                     "".into(),
                     queue.into(),
                     options,
-                    value.as_bytes(),
+                    value.as_ref(),
                     properties,
                 );
                 confirms.push(sent.await?);

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use pointd::catalog::Counters;
 use pointd::filter::{Filter, Subject};
 use pointd::operation::{
-    Body, Message, Operation, Original, PointVectors, Reason, Selector, UpsertPoint, to_json,
+    Body, Message, Operation, Original, PointVectors, Reason, Redrive, Selector, UpsertPoint,
+    to_json,
 };
 use pointd::point::{FieldSchema, NamedVector, Path, PointId};
 use pointd::position::{Fingerprint, Mark, Offset, Position, Seq, Stream, UnixMillis};
@@ -31,6 +32,9 @@ pub struct SeenLetter {
     pub reason: Reason,
     pub original: Original,
     pub collection: Option<String>,
+    pub rewritten: bool,
+    pub redrives: u32,
+    pub redriven_at: Option<Seq>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,6 +83,14 @@ impl Model {
             Body::Duplicate => return counters.duplicates += 1,
             Body::Moved { .. } => return counters.moved += 1,
             Body::Start { .. } => return counters.starts += 1,
+            Body::DropLetters(dropped) => {
+                counters.drops += 1;
+                return self.seen.letters.retain(|letter| !dropped.contains(&letter.seq));
+            }
+            Body::Redrive(redrive) => {
+                counters.redrives += 1;
+                return self.redrive(seq, redrive);
+            }
             Body::Rejected(rejection) => {
                 (rejection.refusal.reason, rejection.original.clone(), None)
             }
@@ -99,7 +111,29 @@ impl Model {
             reason,
             original,
             collection: collection.cloned(),
+            rewritten: collection.is_some(),
+            redrives: 0,
+            redriven_at: None,
         });
+    }
+
+    fn redrive(&mut self, seq: Seq, redrive: &Redrive) {
+        let found = self.seen.letters.iter().position(|letter| letter.seq == redrive.letter);
+        let Some(at) = found else { return };
+        let (reason, collection) = match &redrive.attempt {
+            Ok(message) => match self.change(seq, message) {
+                Ok(()) => {
+                    self.seen.letters.remove(at);
+                    return;
+                }
+                Err(reason) => (reason, Some(message.collection.clone())),
+            },
+            Err(refusal) => (refusal.reason, None),
+        };
+        let letter = &mut self.seen.letters[at];
+        (letter.reason, letter.redriven_at) = (reason, Some(seq));
+        letter.collection = collection.or(letter.collection.take());
+        letter.redrives += 1;
     }
 
     fn place(&mut self, record: &Planned) {

@@ -15,7 +15,6 @@ use crate::harness::Pointd;
 
 /// One record of the log that came from a broker.
 pub struct Recorded {
-    pub seq: Seq,
     pub position: Position,
     pub body: Body,
 }
@@ -38,7 +37,7 @@ pub fn records(data: &Path) -> Vec<Recorded> {
         Wal::open(&Disk::new(), copy.path(), Options::default(), Some(anchor), &mut |it| {
             if let Some(position) = it.position {
                 let body = decode(it.body).unwrap();
-                records.push(Recorded { seq: it.seq, position, body });
+                records.push(Recorded { position, body });
             }
             Ok::<(), std::io::Error>(())
         });
@@ -71,8 +70,13 @@ pub fn assert_each_once(serials: &[u64], count: u64) {
 
 /// The state that these messages make in this order.
 pub fn replay(serials: &[u64]) -> Model {
+    replay_of(serials, plan::text)
+}
+
+/// The same, of messages with another text.
+pub fn replay_of(serials: &[u64], text: fn(u64) -> String) -> Model {
     let mut model = Model::default();
-    serials.iter().for_each(|serial| model.apply(&plan::text(*serial)));
+    serials.iter().for_each(|serial| model.apply(&text(*serial)));
     model
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Each fault is met a few times in `make test` and at least twenty times in `make soak`.
 
+mod compaction;
 mod kafka;
 mod ledger;
 mod model;

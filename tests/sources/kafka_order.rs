@@ -31,7 +31,7 @@ fn each_partition_comes_out_once_and_in_order() {
     }
     bench.wait_for_report("running", |report| report.state == State::Running);
     let report = partition_report(&bench.report(), 1).unwrap();
-    assert_eq!((report.received, report.end), (5000, Some(Offset(5000))));
+    assert_eq!((report.received_messages, report.end), (5000, Some(Offset(5000))));
     bench.stop(source);
     assert_eq!(bench.report().state, State::Stopped);
 }

@@ -2,6 +2,7 @@
 
 mod amqp;
 mod embedded;
+mod kafka_coordinator;
 mod kafka_damage;
 mod kafka_faults;
 mod kafka_gaps;

@@ -137,6 +137,7 @@ impl Partition {
         if received > 0 {
             self.gauges.received.inc_by(received);
             self.status.received(received, self.last_message);
+            self.status.set_received(self.next);
             self.set_end(self.next);
         }
     }
