@@ -101,21 +101,18 @@ pub(super) fn publish_lag(doors: &Doors) {
     }
 }
 
-/// One sentence for each source and stream that needs an operator.
+/// One sentence for each stream that needs an operator.
 pub(super) fn halted(sources: &dyn Sources) -> Vec<String> {
     let reports = sources.reports();
-    let whole = reports.iter().filter_map(|report| match &report.state {
-        SourceState::Halted { why, .. } => Some(format!("{} is halted: {why}", report.source)),
-        _ => None,
-    });
     let streams = reports.iter().flat_map(|report| &report.streams);
-    let streams = streams.filter_map(|stream| match &stream.state {
-        StreamState::Halted { why } => {
-            Some(format!("{} of {} is halted: {why}", stream.stream, stream.stream.source()))
-        }
-        StreamState::Running => None,
-    });
-    whole.chain(streams).collect()
+    streams
+        .filter_map(|stream| match &stream.state {
+            StreamState::Halted { why } => {
+                Some(format!("{} of {} is halted: {why}", stream.stream, stream.stream.source()))
+            }
+            StreamState::Running => None,
+        })
+        .collect()
 }
 
 /// Sources as told, joined with what the log has of them; then those only the log remembers.
