@@ -103,9 +103,8 @@ impl Decoder {
         }
     }
 
-    /// Decodes what was kept of a delivery once more, as its source would today. A value that is
-    /// empty counts as none, as the two are kept alike. `as_json`: it is a text that an operator
-    /// wrote, JSON although the source's values are protobuf.
+    /// Decodes what was kept of a delivery once more, as its source would today. `as_json`:
+    /// it is a text that an operator wrote, JSON although the source's values are protobuf.
     pub fn again(
         &self,
         source: usize,
@@ -116,7 +115,7 @@ impl Decoder {
         let incoming = Incoming {
             topic,
             key: original.key.as_deref(),
-            value: Some(&*original.value).filter(|value| !value.is_empty()),
+            value: original.value.as_deref(),
             headers: &original.headers,
         };
         let mut decoding = self.sources[source].decoding.clone();
@@ -162,11 +161,7 @@ fn decoder_fault() -> Refusal {
 }
 
 fn original(delivery: Delivery) -> Original {
-    Original {
-        key: delivery.key,
-        value: delivery.value.unwrap_or_default(),
-        headers: delivery.headers,
-    }
+    Original { key: delivery.key, value: delivery.value, headers: delivery.headers }
 }
 
 /// Counts decoded messages per stream, looking a label up once per run of one stream.

@@ -231,15 +231,15 @@ fn attempt(
     let stream = letter.position.as_ref().map(|position| &*position.stream);
     let Some(mended) = mended else {
         if letter.rewritten {
-            let text = std::str::from_utf8(&letter.original.value);
+            let text = std::str::from_utf8(letter.original.value.as_deref().unwrap_or_default());
             let text = text.map_err(|error| Refusal::new(Reason::NotUtf8, error.to_string()))?;
             return decode_written(text);
         }
         return redecode(stream, &letter.original, false);
     };
     let invalid = |what| Refusal::new(Reason::InvalidMessage, what);
-    let mut original =
-        Original { value: mended.bytes().map_err(invalid)?, ..letter.original.clone() };
+    let value = Some(mended.bytes().map_err(invalid)?);
+    let mut original = Original { value, ..letter.original.clone() };
     if let Content::Text(_) = mended {
         let of_value = ["content-type", "content-encoding", "type"];
         original.headers.retain(|(name, _)| !of_value.contains(&name.to_lowercase().as_str()));

@@ -7,6 +7,8 @@ use flate2::write::GzEncoder;
 
 use super::*;
 
+type Packer = fn(&[u8]) -> Vec<u8>;
+
 fn gzip(value: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(value).unwrap();
@@ -51,17 +53,24 @@ fn what_unpacks_to_more_than_the_limit_is_too_large() {
     let fits = format!("{}{}", " ".repeat(max - DELETE.len()), DELETE);
     let bomb = " ".repeat(max + 1);
     let huge = " ".repeat(max * 100);
-    let packers: [(&str, fn(&[u8]) -> Vec<u8>); 3] =
-        [("gzip", gzip), ("zstd", zstd), ("zstd", zstd_streamed)];
+    let packers: [(&str, Packer); 3] = [("gzip", gzip), ("zstd", zstd), ("zstd", zstd_streamed)];
     for (encoding, pack) in packers {
         let headers = [("content-encoding", encoding)];
         assert!(read(pack(fits.as_bytes()), &headers).is_ok(), "{encoding}");
         for large in [&bomb, &huge] {
             let packed = pack(large.as_bytes());
             assert!(packed.len() < max);
-            let refusal = read(packed, &headers).unwrap_err();
+            let refusal = read(&packed, &headers).unwrap_err();
+            assert_eq!(refusal.reason, Reason::TooLarge, "{encoding}: {refusal}");
+            let protobuf = [("content-type", "application/protobuf"), ("type", "UpsertPoints")];
+            let refusal = read(&packed, &[&headers[..], &protobuf].concat()).unwrap_err();
             assert_eq!(refusal.reason, Reason::TooLarge, "{encoding}: {refusal}");
         }
+        // Who unpacked it to its end would meet the damage there.
+        let mut damaged = pack(huge.as_bytes());
+        damaged.truncate(damaged.len() - 5);
+        let refusal = read(damaged, &headers).unwrap_err();
+        assert_eq!(refusal.reason, Reason::TooLarge, "{encoding}: {refusal}");
     }
 }
 
