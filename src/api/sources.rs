@@ -154,7 +154,7 @@ pub(super) fn publish_lag(doors: &Doors) {
     }
 }
 
-/// One sentence for each source and stream that needs an operator.
+/// One sentence for each stream that needs an operator.
 pub(super) fn halted(sources: &dyn Sources) -> Vec<String> {
     let reports = sources.reports();
     let whole = reports.iter().filter_map(|report| match &report.state {

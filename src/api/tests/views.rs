@@ -73,11 +73,6 @@ async fn readiness_gives_its_reasons() {
     fixture.doors.sources = Arc::new(Told { reports: vec![status.report()], durable: None });
     let why = (503, "points/3 of orders is halted: a gap of 5\n".to_owned());
     assert_eq!(fixture.ask("GET", "/readyz", "").await, why);
-    let whole = Status::new("jobs", Kind::Amqp);
-    whole.set_state(State::Halted { why: "a letter".into(), since: UnixMillis(1) });
-    fixture.doors.sources = Arc::new(Told { reports: vec![whole.report()], durable: None });
-    let why = (503, "jobs is halted: a letter\n".to_owned());
-    assert_eq!(fixture.ask("GET", "/readyz", "").await, why);
     fixture.doors.sources = Arc::new(Told::default());
     fixture.doors.shutdown.ask();
     assert_eq!(fixture.ask("GET", "/readyz", "").await, (503, "shutting down\n".into()));
