@@ -197,6 +197,14 @@ impl StreamLabels<'_> {
     }
 }
 
+fn lag_seconds(make: &Make<'_>, stream: &[&str]) -> GaugeVec {
+    let opts = Opts::new(
+        "pointd_source_lag_seconds",
+        "Age of the newest applied message while more are waiting; 0 at the end.",
+    );
+    make.keep(GaugeVec::new(opts, stream))
+}
+
 fn source(make: &Make<'_>) -> SourceMetrics {
     let stream = &["source", "topic", "partition"];
     SourceMetrics {
@@ -240,13 +248,7 @@ fn source(make: &Make<'_>) -> SourceMetrics {
             "The broker's end of the partition.",
             stream,
         ),
-        lag_seconds: make.keep(GaugeVec::new(
-            Opts::new(
-                "pointd_source_lag_seconds",
-                "Age of the newest applied message while more are waiting; 0 at the end.",
-            ),
-            stream,
-        )),
+        lag_seconds: lag_seconds(make, stream),
         paused: make.gauges(
             "pointd_source_paused",
             "1 while fetching is paused because the log is behind.",

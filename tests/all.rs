@@ -3,6 +3,7 @@
 mod brokers;
 mod contract;
 mod cpu;
+mod dead_letters;
 mod durable;
 mod faults;
 mod formats;

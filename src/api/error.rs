@@ -66,6 +66,8 @@ pub(super) enum ApiError {
          mean nothing in another"
     )]
     OtherLog { given: uuid::Uuid, ours: LogId },
+    #[error("Conflict: {0}")]
+    Conflict(String),
     #[error("{0}")]
     Write(#[from] WriteError),
     #[error("{error} (operation {seq} was logged before this was known, and changed nothing)")]
@@ -132,7 +134,7 @@ impl ApiError {
             UnknownCollection(_) | UnknownPoint(_) | NotFound(_) | UnknownRoute { .. } => {
                 StatusCode::NOT_FOUND
             }
-            CollectionExists(_) | OtherLog { .. } => StatusCode::CONFLICT,
+            CollectionExists(_) | OtherLog { .. } | Conflict(_) => StatusCode::CONFLICT,
             WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Validation { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Format { .. } | BadInput(_) | Unsupported { .. } | AnswerTooLarge { .. } => {

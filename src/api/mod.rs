@@ -62,7 +62,7 @@ pub use readiness::Readiness;
 pub use routes::router;
 pub use server::{BindError, Bound, bind};
 pub use settings::{ApiKey, ApiSettings, InvalidSettings};
-pub use sources::Sources;
+pub use sources::{OrderError, Sources};
 pub use writes::{WriteError, Writes, Written};
 
 /// The Qdrant version that `GET /` answers. The Python client warns when its own minor is

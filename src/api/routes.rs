@@ -53,6 +53,7 @@ fn service_routes() -> Router<Arc<Shared>> {
         .route("/readyz", get(service::readyz))
         .route("/metrics", get(service::metrics))
         .route("/sources", get(sources::list))
+        .route("/sources/{source}/accept-gap", post(sources::accept_gap))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/{seq}", get(dead_letters::show))
         .route("/dead-letters/redrive", post(dead_letters::redrive))

@@ -1,16 +1,18 @@
-//! `GET /sources`: where every source and every stream stands.
+//! `GET /sources`: where every source and every stream stands; and what one is told to do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
-use serde::Serialize;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
+use super::body::{self, Json};
 use super::error::ApiError;
 use super::{Context, Doors};
 use crate::catalog::StreamProgress;
 use crate::position::{Offset, Stream, UnixMillis};
+use crate::source::Order;
 use crate::source::status::{Kind, SourceReport, State as SourceState, StreamReport, StreamState};
 
 /// What the sources say of themselves. The daemon, which knows them all, implements it.
@@ -18,6 +20,57 @@ pub trait Sources: Send + Sync {
     fn reports(&self) -> Vec<SourceReport>;
     /// The offset up to which the stream is in the log and fsynced. A queue has none.
     fn durable(&self, stream: &Stream) -> Option<Offset>;
+    /// Hands an order to a source, which answers in its own time.
+    fn order(&self, source: &str, order: Order) -> Result<(), OrderError>;
+}
+
+/// Why a source was given no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderError {
+    NoSource,
+    /// It is no Kafka source, and has no gaps.
+    NotTaken,
+    /// Earlier ones are waiting.
+    Busy,
+}
+
+/// Which of the halted partitions go on. What is left out stands for all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AcceptBody {
+    topic: Option<String>,
+    partition: Option<i32>,
+}
+
+impl body::Body for AcceptBody {}
+
+pub(super) async fn accept_gap(
+    State(shared): Context,
+    Path(source): Path<String>,
+    Json { body, .. }: Json<AcceptBody>,
+) -> Result<Answer, ApiError> {
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    let AcceptBody { topic, partition } = body;
+    let order = Order::AcceptGap { topic, partition, answer };
+    shared.doors.sources.order(&source, order).map_err(|error| match error {
+        OrderError::NoSource => ApiError::NotFound(format!("Source `{source}` is not configured")),
+        OrderError::NotTaken => ApiError::BadInput(format!("`{source}` is no Kafka source")),
+        OrderError::Busy => ApiError::Conflict(format!("`{source}` has other orders to do")),
+    })?;
+    let allowed = shared.settings.request_timeout;
+    let waited = tokio::task::spawn_blocking(move || answered.recv_timeout(allowed)).await;
+    match waited {
+        Ok(Ok(Ok(done))) => Answer::short(&Accepted { done }),
+        Ok(Ok(Err(why))) => Err(ApiError::Conflict(why)),
+        Ok(Err(_)) => Err(ApiError::ReadTimeout { allowed }),
+        Err(error) => Err(ApiError::Broken(format!("the wait for the source ended: {error}"))),
+    }
+}
+
+/// A sentence for each partition.
+#[derive(Debug, Serialize)]
+struct Accepted {
+    done: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,15 +157,18 @@ pub(super) fn publish_lag(doors: &Doors) {
 /// One sentence for each stream that needs an operator.
 pub(super) fn halted(sources: &dyn Sources) -> Vec<String> {
     let reports = sources.reports();
+    let whole = reports.iter().filter_map(|report| match &report.state {
+        SourceState::Halted { why, .. } => Some(format!("{} is halted: {why}", report.source)),
+        _ => None,
+    });
     let streams = reports.iter().flat_map(|report| &report.streams);
-    streams
-        .filter_map(|stream| match &stream.state {
-            StreamState::Halted { why } => {
-                Some(format!("{} of {} is halted: {why}", stream.stream, stream.stream.source()))
-            }
-            StreamState::Running => None,
-        })
-        .collect()
+    let streams = streams.filter_map(|stream| match &stream.state {
+        StreamState::Halted { why } => {
+            Some(format!("{} of {} is halted: {why}", stream.stream, stream.stream.source()))
+        }
+        StreamState::Running => None,
+    });
+    whole.chain(streams).collect()
 }
 
 /// Sources as told, joined with what the log has of them; then those only the log remembers.

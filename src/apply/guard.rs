@@ -57,7 +57,7 @@ pub(super) fn body(seq: Seq, bytes: Bytes, reject: &BTreeSet<Seq>) -> Result<Bod
     match decode(bytes.clone()) {
         Ok(body) => Ok(body),
         Err(_) if reject.contains(&seq) => {
-            let original = Original { value: bytes, ..Original::default() };
+            let original = Original::of(bytes);
             Ok(Body::Rejected(Rejection { refusal: by_operator(), original }))
         }
         Err(source) => Err(ApplyError::Unreadable { seq, source }),
@@ -67,9 +67,7 @@ pub(super) fn body(seq: Seq, bytes: Bytes, reject: &BTreeSet<Seq>) -> Result<Bod
 fn rejected(body: Body) -> Body {
     let original = match body {
         Body::Message(Message { original: Some(original), .. }) => original,
-        Body::Message(message) => {
-            Original { value: to_json(&message).into(), ..Original::default() }
-        }
+        Body::Message(message) => Original::of(to_json(&message)),
         Body::Rejected(rejection) => rejection.original,
         // Its letter is kept already.
         Body::Redrive(Redrive { letter, .. }) => {

@@ -240,7 +240,7 @@ fn letter(record: &Applied, refusal: &Refusal) -> Option<Arc<DeadLetter>> {
 fn original(message: &Message) -> Original {
     match &message.original {
         Some(original) => owned(original),
-        None => Original { value: to_json(message).into(), ..Original::default() },
+        None => Original::of(to_json(message)),
     }
 }
 
@@ -250,7 +250,7 @@ fn owned(original: &Original) -> Original {
     let headers = original.headers.iter();
     Original {
         key: original.key.as_ref().map(own),
-        value: own(&original.value),
+        value: original.value.as_ref().map(own),
         headers: headers.map(|(name, value)| (name.clone(), own(value))).collect(),
     }
 }

@@ -55,6 +55,8 @@ impl Client {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
+            // A daemon of this machine is behind none.
+            .proxy(None)
             .build()
             .into();
         Ok(Client { agent, url, key })

@@ -7,6 +7,7 @@ mod log;
 pub mod produce;
 pub mod sample;
 mod serve;
+mod sources;
 pub mod wal;
 
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ enum Command {
     Check(ConfigArgs),
     /// Publish a file or generated points to Kafka or RabbitMQ.
     Produce(produce::ProduceArgs),
+    /// See the sources of a running daemon, or let one go on behind a gap.
+    #[command(subcommand)]
+    Sources(sources::SourcesCommand),
     /// Look into the log.
     #[command(subcommand)]
     Wal(wal::WalCommand),
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Produce(args) => produce::run(args).map_err(Into::into),
+        Command::Sources(command) => sources::run(&command),
         Command::Wal(command) => wal::run(&command),
         Command::DeadLetters(command) => dead_letters::run(&command),
     };

@@ -52,7 +52,7 @@ impl DeadLetterSettings {
 /// or the same: a name that is not shared is cheap, a loop is not.
 fn loops(forward: &ForwardSettings, source: &SourceSettings) -> Option<String> {
     if let (Some(target), Some(kafka)) = (&forward.kafka, &source.kafka)
-        && kafka.topics.contains(&target.topic)
+        && kafka.reads(&target.topic)
     {
         return Some(format!("the topic `{}`", target.topic));
     }

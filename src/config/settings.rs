@@ -353,6 +353,20 @@ impl Settings {
                 }
             };
             validated.map_err(|detail| (key(kind), detail))?;
+            if let Some(kafka) = &source.kafka {
+                let before = self.source[..at].iter();
+                let overlap = before.filter_map(|other| Some((other, other.kafka.as_ref()?)));
+                for (other, theirs) in overlap {
+                    if let Some(topic) = kafka.overlap(theirs) {
+                        let detail = format!(
+                            "{topic:?} is read by source `{}` too: each message would be applied \
+                             twice",
+                            other.name
+                        );
+                        return Err((key("kafka.topics"), detail));
+                    }
+                }
+            }
         }
         Ok(())
     }

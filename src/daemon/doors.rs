@@ -1,19 +1,24 @@
 //! What the HTTP door needs from the rest of the daemon.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crossbeam_channel::Sender;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::DaemonError;
-use crate::api::{self, ApiSettings, Bound, Doors, Redecode, WriteError, Writes, Written};
+use crate::api::{
+    self, ApiSettings, Bound, Doors, OrderError, Redecode, WriteError, Writes, Written,
+};
 use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::ingest::{Decoder, DurableOffsets, Submit, SubmitError, Submitted};
 use crate::operation::{Body, Message};
 use crate::position::{Offset, Stream};
-use crate::source::status::{SourceReport, Status};
+use crate::source::Order;
+use crate::source::status::{Kind, SourceReport, Status};
 
 /// HTTP writes go into the same queue as the sources' batches.
 pub(super) struct LogWrites {
@@ -56,22 +61,28 @@ async fn durable(submitted: Result<Submitted, SubmitError>) -> Result<Written, W
 /// Decodes the original of a dead letter as its source would today.
 pub(super) fn redecode(settings: &Settings, decoder: Decoder) -> Redecode {
     let names: Vec<String> = settings.source.iter().map(|source| source.name.clone()).collect();
-    Arc::new(move |stream, original| {
+    Arc::new(move |stream, original, as_json| {
         let place = stream.and_then(|it| names.iter().position(|name| name == it.source()));
         // The last decodes for those that are not there.
         let place = place.unwrap_or(names.len());
-        decoder.again(place, stream.and_then(Stream::topic), original)
+        decoder.again(place, stream.and_then(Stream::topic), original, as_json)
     })
 }
 
 pub(super) struct SourceReports {
     statuses: Vec<Arc<Status>>,
+    /// By source.
+    orders: BTreeMap<String, Sender<Order>>,
     offsets: DurableOffsets,
 }
 
 impl SourceReports {
-    pub fn new(statuses: Vec<Arc<Status>>, offsets: DurableOffsets) -> Self {
-        SourceReports { statuses, offsets }
+    pub fn new(
+        statuses: Vec<Arc<Status>>,
+        orders: BTreeMap<String, Sender<Order>>,
+        offsets: DurableOffsets,
+    ) -> Self {
+        SourceReports { statuses, orders, offsets }
     }
 }
 
@@ -82,6 +93,17 @@ impl api::Sources for SourceReports {
 
     fn durable(&self, stream: &Stream) -> Option<Offset> {
         self.offsets.get(stream)
+    }
+
+    fn order(&self, source: &str, order: Order) -> Result<(), OrderError> {
+        let status = self.statuses.iter().find(|status| status.source() == source);
+        let (Some(status), Some(orders)) = (status, self.orders.get(source)) else {
+            return Err(OrderError::NoSource);
+        };
+        if status.kind() == Kind::Amqp {
+            return Err(OrderError::NotTaken);
+        }
+        orders.try_send(order).map_err(|_| OrderError::Busy)
     }
 }
 

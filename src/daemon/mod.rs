@@ -104,6 +104,7 @@ impl Daemon {
             writes: std::sync::Arc::new(LogWrites::new(stages.submit(), stages.catalog.clone())),
             sources: std::sync::Arc::new(SourceReports::new(
                 sources.statuses(),
+                sources.orders(),
                 stages.offsets.clone(),
             )),
             readiness,

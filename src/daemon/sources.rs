@@ -108,6 +108,10 @@ impl Sources {
         self.statuses.clone()
     }
 
+    pub fn orders(&self) -> BTreeMap<String, Sender<Order>> {
+        self.orders.clone()
+    }
+
     pub fn embedded(&self) -> Option<&EmbeddedBroker> {
         self.brokers.first()
     }

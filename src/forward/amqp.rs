@@ -110,7 +110,8 @@ impl AmqpTarget {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let exchange = self.settings.exchange.as_str().into();
         let key = self.settings.routing_key.as_str().into();
-        let body = &letter.original.value;
+        // AMQP has no tombstones.
+        let body = letter.original.value.as_deref().unwrap_or_default();
         channel.basic_publish(exchange, key, options, body, properties(letter)).await
     }
 }

@@ -68,9 +68,11 @@ impl KafkaTarget {
         letter: &DeadLetter,
     ) -> Result<DeliveryFuture, String> {
         let original = &letter.original;
-        let mut record = FutureRecord::<[u8], [u8]>::to(&self.settings.topic)
-            .payload(&original.value)
-            .headers(headers(letter));
+        let mut record =
+            FutureRecord::<[u8], [u8]>::to(&self.settings.topic).headers(headers(letter));
+        if let Some(value) = &original.value {
+            record = record.payload(&value[..]);
+        }
         if let Ok(time) = i64::try_from(letter.time.0) {
             record = record.timestamp(time);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::format::{self, Decoding, Incoming};
+use crate::format::{self, Decoding, Format, Incoming};
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection, encode};
 use crate::position::{Position, Stream, UnixMillis};
@@ -103,22 +103,26 @@ impl Decoder {
         }
     }
 
-    /// Decodes what was kept of a delivery once more, as its source would today. A value that is
-    /// empty counts as none, as the two are kept alike.
+    /// Decodes what was kept of a delivery once more, as its source would today. `as_json`:
+    /// it is a text that an operator wrote, JSON although the source's values are protobuf.
     pub fn again(
         &self,
         source: usize,
         topic: Option<&str>,
         original: &Original,
+        as_json: bool,
     ) -> Result<Message, Refusal> {
         let incoming = Incoming {
             topic,
             key: original.key.as_deref(),
-            value: Some(&*original.value).filter(|value| !value.is_empty()),
+            value: original.value.as_deref(),
             headers: &original.headers,
         };
-        let decoding = &self.sources[source].decoding;
-        let decode = AssertUnwindSafe(|| format::decode(&incoming, decoding));
+        let mut decoding = self.sources[source].decoding.clone();
+        if as_json && decoding.format == Format::Protobuf {
+            decoding.format = Format::Json;
+        }
+        let decode = AssertUnwindSafe(|| format::decode(&incoming, &decoding));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()))
     }
 
@@ -157,11 +161,7 @@ fn decoder_fault() -> Refusal {
 }
 
 fn original(delivery: Delivery) -> Original {
-    Original {
-        key: delivery.key,
-        value: delivery.value.unwrap_or_default(),
-        headers: delivery.headers,
-    }
+    Original { key: delivery.key, value: delivery.value, headers: delivery.headers }
 }
 
 /// Counts decoded messages per stream, looking a label up once per run of one stream.

@@ -185,8 +185,16 @@ pub struct UpsertPoint {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Original {
     pub key: Option<Bytes>,
-    pub value: Bytes,
+    /// `None` is a tombstone; that is not an empty value.
+    pub value: Option<Bytes>,
     pub headers: Vec<(String, Bytes)>,
+}
+
+impl Original {
+    /// A value alone.
+    pub fn of(value: impl Into<Bytes>) -> Self {
+        Original { value: Some(value.into()), ..Original::default() }
+    }
 }
 
 /// A message that cannot be applied, and why.

@@ -115,7 +115,7 @@ proptest! {
     fn a_body_reads_back_as_it_was_written(message in any_message(), waits: bool, kept: bool) {
         let original = kept.then(|| Original {
             key: Some(Bytes::from_static(b"key")),
-            value: Bytes::from_static(b"\xff"),
+            value: Some(Bytes::from_static(b"\xff")),
             headers: vec![("a".to_owned(), Bytes::from_static(b"b"))],
         });
         let message = Message { waits, original, ..message };

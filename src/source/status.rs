@@ -128,6 +128,10 @@ impl Status {
         &self.source
     }
 
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub fn state(&self) -> State {
         lock(&self.state).clone()
     }

@@ -154,6 +154,24 @@ impl Kafka {
         });
     }
 
+    /// With a password for SCRAM-SHA-256.
+    pub fn add_user(&self, name: &str, password: &str) {
+        let done = Command::new("java")
+            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(target().join("kafka/lib/*"))
+            .args(["kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap()])
+            .args(["--alter", "--entity-type", "users", "--entity-name", name, "--add-config"])
+            .arg(format!("SCRAM-SHA-256=[password={password}]"))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Where it keeps this partition. To be touched while it is stopped.
+    pub fn log_directory(&self, topic: &str, partition: i32) -> PathBuf {
+        self.directory.path().join(format!("log/{topic}-{partition}"))
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default()
     }
@@ -203,6 +221,11 @@ impl Kafka {
             admin.create_partitions([&new], &AdminOptions::new()).await
         });
         grown.unwrap().remove(0).unwrap();
+    }
+
+    pub fn has_leader(&self, topic: &str, partition: i32) -> bool {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        consumer.fetch_watermarks(topic, partition, Duration::from_secs(1)).is_ok()
     }
 
     pub fn delete_topic(&self, topic: &str) {

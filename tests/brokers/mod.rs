@@ -3,6 +3,7 @@
 pub mod kafka;
 pub mod proxy;
 pub mod rabbitmq;
+pub mod secure;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

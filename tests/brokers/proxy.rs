@@ -21,6 +21,8 @@ struct Shared {
     target: AtomicUsize,
     /// Nothing is passed on, and nothing is closed.
     stalled: AtomicBool,
+    /// Nor of the connections before this one.
+    stalled_below: AtomicU64,
     /// Connections are closed as soon as they come.
     refusing: AtomicBool,
     /// Bytes a second and direction; 0 is no bound.
@@ -68,6 +70,11 @@ impl Proxy {
         self.shared.stalled.store(stalled, Ordering::Relaxed);
     }
 
+    /// Half-open for good: the connections that there are. Later ones are passed on.
+    pub fn stall_present(&self) {
+        self.shared.stalled_below.store(self.accepted(), Ordering::Relaxed);
+    }
+
     pub fn refuse(&self, refusing: bool) {
         self.shared.refusing.store(refusing, Ordering::Relaxed);
         if refusing {
@@ -100,7 +107,7 @@ impl Shared {
                 thread::park_timeout(LOOK);
                 continue;
             };
-            self.accepted.fetch_add(1, Ordering::Relaxed);
+            let number = self.accepted.fetch_add(1, Ordering::Relaxed);
             if self.refusing.load(Ordering::Relaxed) {
                 continue;
             }
@@ -109,19 +116,20 @@ impl Shared {
             for (from, to) in [(&client, &server), (&server, &client)] {
                 let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                 let shared = Arc::clone(&self);
-                thread::spawn(move || shared.pass(from, to));
+                thread::spawn(move || shared.pass(number, from, to));
             }
             self.open.lock().unwrap().extend([client, server]);
         }
     }
 
     /// One direction, until either end goes.
-    fn pass(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn pass(&self, number: u64, mut from: TcpStream, mut to: TcpStream) {
         from.set_nonblocking(false).unwrap();
         let _ = from.set_read_timeout(Some(LOOK));
         let mut buffer = vec![0; 64 << 10];
         while !self.ended() {
-            if self.stalled.load(Ordering::Relaxed) {
+            let stalled = number < self.stalled_below.load(Ordering::Relaxed);
+            if stalled || self.stalled.load(Ordering::Relaxed) {
                 // tidy allows: a loop over a socket that does not block
                 thread::park_timeout(LOOK);
                 continue;

@@ -97,10 +97,7 @@ impl Model {
             Body::Message(message) => match self.change(seq, message) {
                 Ok(()) => return self.seen.counters.operations += 1,
                 Err(_) if message.waits => return self.seen.counters.refused += 1,
-                Err(reason) => {
-                    let value = to_json(message).into();
-                    (reason, Original { value, ..Original::default() }, Some(&message.collection))
-                }
+                Err(reason) => (reason, Original::of(to_json(message)), Some(&message.collection)),
             },
         };
         self.seen.counters.dead_letters += 1;

@@ -162,7 +162,7 @@ impl Chance {
         let value = if seq.is_multiple_of(2) { &b"\xff\x00 not text"[..] } else { b"{\"a\":\n" };
         let original = Original {
             key: Some(Bytes::from_static(b"key")),
-            value: Bytes::copy_from_slice(value),
+            value: Some(Bytes::copy_from_slice(value)),
             headers: vec![("h".to_owned(), Bytes::from_static(b"\x80"))],
         };
         Body::Rejected(Rejection { refusal: Refusal::new(Reason::NotJson, "why"), original })

@@ -303,7 +303,9 @@ fn a_record_that_cannot_be_read_stops_every_start_until_it_is_rejected() {
     let expected = [(Seq(2), Reason::RejectedByOperator), (Seq(3), Reason::RejectedByOperator)];
     assert_eq!(reasons(&rejected.catalog), expected);
     let letter = &rejected.catalog.dead_letters()[1];
-    assert!(String::from_utf8_lossy(&letter.original.value).contains("\"upsert\""));
+    assert!(
+        String::from_utf8_lossy(letter.original.value.as_deref().unwrap()).contains("\"upsert\"")
+    );
     rejected.catalog.checkpoint(rejected.catalog.seal(), rejected.wal.log_id()).unwrap();
     drop(rejected);
     assert_eq!(reasons(&open(BTreeSet::new()).unwrap().catalog), expected);

@@ -3,18 +3,23 @@
 mod amqp;
 mod embedded;
 mod kafka_coordinator;
+mod kafka_damage;
 mod kafka_faults;
 mod kafka_gaps;
+mod kafka_halts;
 mod kafka_offsets;
 mod kafka_order;
+mod kafka_secure;
+mod kafka_topics;
 pub mod outlet;
 
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pointd::position::{Mark, Position};
+use pointd::source::Order;
 use pointd::source::kafka::{KafkaSettings, KafkaSource};
-use pointd::source::status::{SourceReport, StreamReport};
+use pointd::source::status::{SourceReport, StreamReport, StreamState};
 
 use outlet::Bench;
 
@@ -48,6 +53,26 @@ pub fn start_kafka(
         embedded: None,
     };
     source.spawn(bench.wiring()).unwrap()
+}
+
+/// Gives the order, and waits for what the source says.
+pub fn accept_gap(
+    bench: &Bench,
+    topic: Option<&str>,
+    partition: Option<i32>,
+) -> Result<Vec<String>, String> {
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    let topic = topic.map(str::to_owned);
+    bench.orders.0.send(Order::AcceptGap { topic, partition, answer }).unwrap();
+    answered.recv_timeout(LIMIT).unwrap()
+}
+
+/// Why this partition is halted, if it is.
+pub fn why_halted(bench: &Bench, partition: i32) -> Option<String> {
+    match partition_report(&bench.report(), partition)?.state {
+        StreamState::Running => None,
+        StreamState::Halted { why } => Some(why),
+    }
 }
 
 pub fn next_of(position: &Position) -> u64 {

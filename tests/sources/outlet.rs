@@ -1,5 +1,6 @@
 //! An outlet that keeps everything in memory, and the rest of what a source is wired to.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,6 +29,10 @@ struct Kept {
     refused: u64,
     /// Whether what it takes is durable at once.
     durable: bool,
+    pressure: Option<Pressure>,
+    gate: Gate,
+    /// What came while the gate was closed.
+    void: BTreeSet<u64>,
 }
 
 impl Outlet for Memory {
@@ -38,20 +43,25 @@ impl Outlet for Memory {
             return Err(batch);
         }
         assert_eq!(batch.number, kept.batches.len() as u64 + 1, "batches have no holes");
-        if kept.durable {
+        // As the appender does: nothing is said durable that a closed gate refuses.
+        if kept.durable && !kept.gate.refuses(batch.number) {
             self.watermark.raise(batch.number);
+        }
+        if kept.gate.refuses(batch.number) {
+            kept.void.insert(batch.number);
         }
         kept.batches.push(batch);
         Ok(())
     }
 
     fn pressure(&self) -> Option<Pressure> {
-        None
+        self.kept.lock().unwrap().pressure
     }
 
     fn durable(&self, stream: &Stream) -> Option<Offset> {
         let kept = self.kept.lock().unwrap();
         let durable = kept.batches.iter().take_while(|it| it.number <= self.watermark.get());
+        let durable = durable.filter(|it| !kept.void.contains(&it.number));
         let of_stream = durable.flat_map(|batch| &batch.items);
         let next = of_stream.filter(|item| *item.position.stream == *stream).last()?;
         match next.position.mark {
@@ -76,11 +86,20 @@ impl Bench {
     /// Takes everything; what it takes is durable at once if `durable`.
     pub fn new(kind: Kind, durable: bool) -> Bench {
         let watermark = Watermark::default();
-        let kept = Kept { batches: Vec::new(), room: usize::MAX, refused: 0, durable };
+        let gate = Gate::default();
+        let kept = Kept {
+            batches: Vec::new(),
+            room: usize::MAX,
+            refused: 0,
+            durable,
+            pressure: None,
+            gate: gate.clone(),
+            void: BTreeSet::new(),
+        };
         Bench {
             outlet: Arc::new(Memory { kept: Mutex::new(kept), watermark: watermark.clone() }),
             watermark,
-            gate: Gate::default(),
+            gate,
             orders: crossbeam_channel::bounded(16),
             status: Status::new("test", kind),
             metrics: Metrics::new(),
@@ -104,6 +123,10 @@ impl Bench {
 
     pub fn set_room(&self, batches: usize) {
         self.outlet.kept.lock().unwrap().room = batches;
+    }
+
+    pub fn set_pressure(&self, pressure: Option<Pressure>) {
+        self.outlet.kept.lock().unwrap().pressure = pressure;
     }
 
     pub fn refused(&self) -> u64 {

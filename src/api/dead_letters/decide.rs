@@ -224,27 +224,27 @@ fn not_taken(seq: Seq, error: &WriteError) -> Decided {
 /// A text that mends is a JSON message, whatever the letter's headers say of its own value; bytes
 /// that mend are of the kind that the headers say.
 fn attempt(
-    redecode: &(dyn Fn(Option<&Stream>, &Original) -> Result<Message, Refusal> + Send + Sync),
+    redecode: &(dyn Fn(Option<&Stream>, &Original, bool) -> Result<Message, Refusal> + Send + Sync),
     letter: &DeadLetter,
     mended: Option<&Content>,
 ) -> Attempt {
     let stream = letter.position.as_ref().map(|position| &*position.stream);
     let Some(mended) = mended else {
         if letter.rewritten {
-            let text = std::str::from_utf8(&letter.original.value);
+            let text = std::str::from_utf8(letter.original.value.as_deref().unwrap_or_default());
             let text = text.map_err(|error| Refusal::new(Reason::NotUtf8, error.to_string()))?;
             return decode_written(text);
         }
-        return redecode(stream, &letter.original);
+        return redecode(stream, &letter.original, false);
     };
     let invalid = |what| Refusal::new(Reason::InvalidMessage, what);
-    let mut original =
-        Original { value: mended.bytes().map_err(invalid)?, ..letter.original.clone() };
+    let value = Some(mended.bytes().map_err(invalid)?);
+    let mut original = Original { value, ..letter.original.clone() };
     if let Content::Text(_) = mended {
         let of_value = ["content-type", "content-encoding", "type"];
         original.headers.retain(|(name, _)| !of_value.contains(&name.to_lowercase().as_str()));
         let json = Bytes::from_static(b"application/json");
         original.headers.push(("content-type".to_owned(), json));
     }
-    redecode(stream, &original)
+    redecode(stream, &original, matches!(mended, Content::Text(_)))
 }

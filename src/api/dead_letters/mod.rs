@@ -27,10 +27,10 @@ pub(super) use decide::{drop, redrive};
 
 const LIMIT_DEFAULT: usize = 10;
 
-/// Decodes the original of a letter as its source would today; `None`: it came over HTTP. The
-/// daemon, which knows the sources' settings, gives it.
+/// Decodes the original of a letter as its source would today; `None`: it came over HTTP. `true`:
+/// it is a text that an operator wrote. The daemon, which knows the sources' settings, gives it.
 pub type Redecode =
-    Arc<dyn Fn(Option<&Stream>, &Original) -> Result<Message, Refusal> + Send + Sync>;
+    Arc<dyn Fn(Option<&Stream>, &Original, bool) -> Result<Message, Refusal> + Send + Sync>;
 
 /// Says how the forwarding of letters stands, as the list shows it.
 pub type Forwarding = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;

@@ -39,7 +39,8 @@ enum Origin {
 struct OriginalView {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<Content>,
-    value: Content,
+    /// `null` of a tombstone.
+    value: Option<Content>,
     headers: Vec<Header>,
 }
 
@@ -110,7 +111,7 @@ impl OriginalView {
         };
         OriginalView {
             key: original.key.as_deref().map(Content::of),
-            value: Content::of(&original.value),
+            value: original.value.as_deref().map(Content::of),
             headers: original.headers.iter().map(header).collect(),
         }
     }

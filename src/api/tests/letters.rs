@@ -20,7 +20,7 @@ async fn with_letters() -> Fixture {
             ("content-type".to_owned(), Bytes::from_static(kind.as_bytes())),
             ("kept".to_owned(), Bytes::from_static(b"yes")),
         ];
-        let original = Original { key: None, value: Bytes::from_static(value.as_bytes()), headers };
+        let original = Original { headers, ..Original::of(value) };
         operation::Body::Rejected(Rejection { refusal: Refusal::new(reason, "why"), original })
     };
     let json = "application/json";

@@ -22,7 +22,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tower::ServiceExt;
 
-use super::{ApiSettings, Doors, Readiness, Sources, WriteError, Writes, Written, router};
+use super::{
+    ApiSettings, Doors, OrderError, Readiness, Sources, WriteError, Writes, Written, router,
+};
 use crate::catalog::{Applied, Catalog, CatalogOptions, Outcome};
 use crate::collection::CollectionOptions;
 use crate::disk::Disk;
@@ -32,6 +34,7 @@ use crate::operation::{
 };
 use crate::position::{Offset, Position, Seq, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
+use crate::source::Order;
 use crate::source::status::SourceReport;
 use crate::wal::LogId;
 
@@ -98,6 +101,19 @@ impl Sources for Told {
     fn durable(&self, _: &Stream) -> Option<Offset> {
         self.durable
     }
+
+    fn order(&self, source: &str, order: Order) -> Result<(), OrderError> {
+        let Order::AcceptGap { topic, partition, answer } = order;
+        if source != "orders" {
+            return Err(OrderError::NoSource);
+        }
+        let done = match partition {
+            Some(9) => Err("no such partition is halted".to_owned()),
+            _ => Ok(vec![format!("{topic:?} {partition:?}")]),
+        };
+        answer.send(done).unwrap();
+        Ok(())
+    }
 }
 
 /// Messages of `orders` that name no collection are for `demo`.
@@ -108,7 +124,11 @@ fn redecode(stream: Option<&Stream>, original: &Original) -> Result<Message, Ref
     if original.headers.iter().any(other) {
         return Err(Refusal::new(Reason::InvalidMessage, "only JSON here"));
     }
-    decode_message(&original.value, collection, &Limits { message_bytes_max: 10_000 })
+    decode_message(
+        original.value.as_deref().unwrap(),
+        collection,
+        &Limits { message_bytes_max: 10_000 },
+    )
 }
 
 pub struct Fixture {
@@ -138,7 +158,7 @@ impl Fixture {
             shutdown: Shutdown::new(),
             applied,
             log_id: LogId(uuid::Uuid::from_u128(7)),
-            redecode: Arc::new(|stream, original| redecode(stream, original)),
+            redecode: Arc::new(|stream, original, _| redecode(stream, original)),
             forwarding: None,
         };
         let settings =

@@ -152,7 +152,7 @@ async fn lag_in_seconds_is_the_age_of_what_was_applied_last() {
 fn rejected(value: &'static [u8], headers: Vec<(String, Bytes)>) -> operation::Body {
     operation::Body::Rejected(Rejection {
         refusal: Refusal::new(Reason::NotJson, "expected value"),
-        original: Original { key: None, value: Bytes::from_static(value), headers },
+        original: Original { headers, ..Original::of(value) },
     })
 }
 
@@ -243,4 +243,28 @@ async fn requests_are_counted_by_route_and_status() {
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("some/where"));
+}
+
+/// The first sentence about what was done.
+fn done(answer: &str) -> String {
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    answer["result"]["done"][0].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn an_accepted_gap_is_answered_with_what_was_done() {
+    let fixture = Fixture::new();
+    let path = "/sources/orders/accept-gap";
+    let (status, answer) = fixture.ask("POST", path, r#"{"topic": "t", "partition": 3}"#).await;
+    assert_eq!((status, &done(&answer)), (200, &"Some(\"t\") Some(3)".into()));
+    let (status, answer) = fixture.ask("POST", path, "{}").await;
+    assert_eq!((status, &done(&answer)), (200, &"None None".into()));
+    for (path, body, status) in [
+        (path, r#"{"partition": 9}"#, 409),
+        (path, r#"{"part": 9}"#, 400),
+        ("/sources/others/accept-gap", "{}", 404),
+    ] {
+        let (answered, answer) = fixture.ask("POST", path, body).await;
+        assert_eq!(answered, status, "{answer}");
+    }
 }

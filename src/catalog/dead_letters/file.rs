@@ -21,7 +21,9 @@ pub(super) struct Line {
     position: Option<Position>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<Raw>,
-    value: Raw,
+    /// Absent from a tombstone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<Raw>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, Raw)>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -100,7 +102,7 @@ impl From<DeadLetter> for Line {
             collection: letter.collection,
             position: letter.position,
             key: letter.original.key.map(Raw::from),
-            value: letter.original.value.into(),
+            value: letter.original.value.map(Raw::from),
             headers: headers.map(|(name, value)| (name, value.into())).collect(),
             rewritten: letter.rewritten,
             redrives: letter.redrives,
@@ -123,7 +125,7 @@ impl From<Line> for DeadLetter {
             refusal: Refusal { reason: line.reason, detail: line.detail },
             original: Original {
                 key: line.key.map(Bytes::from),
-                value: line.value.into(),
+                value: line.value.map(Bytes::from),
                 headers: headers.collect(),
             },
             collection: line.collection,
@@ -173,7 +175,8 @@ mod tests {
         let reason = (0..Reason::ALL.len()).prop_map(|at| Reason::ALL[at]);
         let refusal = (reason, ".*").prop_map(|(reason, detail)| Refusal { reason, detail });
         let key = proptest::option::of(any_bytes());
-        let original = (key, any_bytes(), vec((".*", any_bytes()), 0..3))
+        let value = proptest::option::of(any_bytes());
+        let original = (key, value, vec((".*", any_bytes()), 0..3))
             .prop_map(|(key, value, headers)| Original { key, value, headers });
         let position = proptest::option::of(any_position());
         let place = (any::<u64>(), any::<u64>(), position, any::<Option<String>>());

@@ -55,9 +55,10 @@ impl DeadLetter {
     pub fn bytes(&self) -> u64 {
         let headers = self.original.headers.iter();
         let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
-        let key = self.original.key.as_ref().map_or(0, Bytes::len);
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let (key, value) = (length(&self.original.key), length(&self.original.value));
         let fixed = size_of::<DeadLetter>() + self.refusal.detail.len();
-        (fixed + key + self.original.value.len() + headers) as u64
+        (fixed + key + value + headers) as u64
     }
 }
 
@@ -165,13 +166,12 @@ mod tests {
             topic_id: None,
             partition: 0,
         };
-        let value = vec![7; length].into();
         DeadLetter {
             seq: Seq(seq),
             time: UnixMillis(seq),
             position: (source > 0).then(|| Position::new(Arc::new(stream), Mark::Next(Offset(1)))),
             refusal: Refusal::new(reason, "x".repeat(length)),
-            original: Original { value, ..Original::default() },
+            original: Original::of(vec![7; length]),
             collection: None,
             rewritten: source == 0,
             redrives: 0,

@@ -106,8 +106,8 @@ struct MessageRecord {
 struct OriginalRecord {
     #[prost(bytes = "bytes", optional, tag = "1")]
     key: Option<Bytes>,
-    #[prost(bytes = "bytes", tag = "2")]
-    value: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    value: Option<Bytes>,
     #[prost(message, repeated, tag = "3")]
     headers: Vec<HeaderRecord>,
 }

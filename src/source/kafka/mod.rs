@@ -34,6 +34,7 @@ mod probe;
 mod rebuild;
 mod settings;
 mod stalled;
+mod start;
 mod stop;
 mod topics;
 
@@ -42,7 +43,8 @@ use std::thread::JoinHandle;
 use rdkafka::error::KafkaError;
 
 pub use place::Gap;
-pub use settings::{GapPolicy, InvalidKafkaSettings, KafkaSettings, Properties, Start};
+pub use settings::{GapPolicy, InvalidKafkaSettings, KafkaSettings, Properties};
+pub use start::Start;
 
 use super::Wiring;
 use crate::position::Position;

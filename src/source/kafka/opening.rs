@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::discovery::{Discovery, Found, REQUEST_TIMEOUT};
 use super::place::Present;
-use super::settings::Start;
+use super::start::Start;
 use super::topics::Topics;
 use crate::position::Offset;
 

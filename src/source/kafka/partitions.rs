@@ -56,6 +56,8 @@ pub struct Partition {
     pub stands: Option<(Offset, Instant)>,
     /// When the discovery thread was asked about it, until it answers.
     pub asked_at: Option<Instant>,
+    /// When it was last looked at.
+    pub looked_at: Option<Instant>,
     /// What may be committed.
     pub durable: Option<Offset>,
     /// What the broker was last asked to commit, if that has not failed.
@@ -106,6 +108,7 @@ impl Partition {
             refetched: None,
             stands: None,
             asked_at: None,
+            looked_at: None,
             durable: None,
             requested: None,
             end: Offset(0),

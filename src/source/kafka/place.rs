@@ -28,8 +28,8 @@ pub enum Gap {
     #[error("our next offset is {expected}, but the broker's log ends at {high}: it was cut")]
     Cut { expected: u64, high: u64 },
     #[error(
-        "our next offset is {expected}, but the broker's log was cut at {at} and has been written \
-         anew from there"
+        "our next offset is {expected}, but the broker's log was cut at {at} and goes on anew \
+         from there"
     )]
     Rewritten { expected: u64, at: u64 },
     #[error(

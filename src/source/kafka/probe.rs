@@ -16,8 +16,8 @@ use super::{Context, native};
 use crate::position::Offset;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// After something that could not be read: how long what follows it is waited for.
-const READABLE_WITHIN: Duration = Duration::from_secs(2);
+/// How many offsets behind something unreadable are tried one by one.
+const STEPS_MAX: u32 = 4096;
 
 /// A partition, and the offset at which it stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Question {
     pub next: Offset,
     /// Of the leader that had the message before, if it is known.
     pub epoch: Option<i32>,
+    /// Whether something there may be missing: then the log is read, be there an end or not.
+    pub suspect: bool,
 }
 
 pub struct Answer {
@@ -78,12 +80,21 @@ pub fn look(
     config: &ClientConfig,
     question: Question,
 ) -> KafkaResult<Answer> {
-    let (low, high) = watermarks(client, &question)?;
+    let (low, high) = match watermarks(client, &question) {
+        Ok(told) => told,
+        // Its connection may be what stands still.
+        Err(_) => {
+            let fresh: BaseConsumer<Context> = config.create_with_context(Context::default())?;
+            watermarks(&fresh, &question)?
+        }
+    };
     let next = question.next.0;
     let inside = (low..high).contains(&next);
     let between = match question.epoch {
         // A log of another leader may be of any length.
-        Some(epoch) if next >= low => read(config, &question, Some(epoch), high)?,
+        Some(epoch) if next >= low && (question.suspect || inside) => {
+            read(config, &question, Some(epoch), high)?
+        }
         _ if inside => read(config, &question, None, high)?,
         _ => Between::NotAsked,
     };
@@ -115,8 +126,8 @@ impl Reader {
         config.set("queued.max.messages.kbytes", "1024");
         config.set("statistics.interval.ms", "0");
         config.set("auto.offset.reset", reset);
-        // So that what follows something damaged comes with it.
-        config.set("fetch.message.max.bytes", "8388608");
+        // One batch is enough, and more than one is not asked for.
+        config.set("fetch.message.max.bytes", "1000");
         let reader: BaseConsumer<Context> = config.create_with_context(Context::default())?;
         let mut list = TopicPartitionList::new();
         let next = KafkaOffset::Offset(i64::try_from(question.next.0).unwrap_or(i64::MAX));
@@ -170,7 +181,7 @@ fn read(
             }
             Some(Err(error)) => match error.rdkafka_error_code() {
                 Some(code) if is_damage(code) => {
-                    return Ok(Between::Damaged { readable: readable(&reader, high) });
+                    return Ok(Between::Damaged { readable: readable(&reader, question, high)? });
                 }
                 Some(RDKafkaErrorCode::AutoOffsetReset) => {
                     return match epoch {
@@ -187,17 +198,40 @@ fn read(
     Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
 }
 
-/// The offset of the first message behind what cannot be read; `high` if there is none.
-fn readable(reader: &BaseConsumer<Context>, high: u64) -> u64 {
-    let deadline = Instant::now() + READABLE_WITHIN;
+/// The first offset behind what cannot be read; `high` if there is none. After something damaged
+/// the client finds nothing more in the same answer, so each offset is tried: those of a damaged
+/// batch all fail.
+fn readable(reader: &BaseConsumer<Context>, question: &Question, high: u64) -> KafkaResult<u64> {
+    let (mut at, mut tried) = (question.next.0 + 1, 0_u32);
+    while at < high {
+        let offset = KafkaOffset::Offset(i64::try_from(at).unwrap_or(i64::MAX));
+        reader.seek(&question.topic, question.partition, offset, TIMEOUT)?;
+        if let Some(found) = first_at(reader, high)? {
+            return Ok(found);
+        }
+        tried += 1;
+        // Of a batch that large, something readable behind it may be given up too.
+        at += if tried < STEPS_MAX { 1 } else { u64::from(tried - STEPS_MAX + 1) };
+    }
+    Ok(high)
+}
+
+/// The offset of the message that comes first; `None`: it cannot be read.
+fn first_at(reader: &BaseConsumer<Context>, high: u64) -> KafkaResult<Option<u64>> {
+    let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         match reader.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => return u64::try_from(message.offset()).unwrap_or(high).min(high),
-            Some(Err(KafkaError::PartitionEOF(_))) => break,
+            Some(Ok(message)) => {
+                return Ok(Some(u64::try_from(message.offset()).unwrap_or(high).min(high)));
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Some(high)),
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_damage) => {
+                return Ok(None);
+            }
             Some(Err(_)) | None => {}
         }
     }
-    high
+    Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
 }
 
 /// Told to reset, the client goes on where the broker says that the epoch's log ends.
@@ -255,7 +289,7 @@ mod tests {
             (11, Between::NotAsked),
         ]) {
             let (topic, next) = (broker.topic().to_owned(), Offset(next));
-            let question = Question { topic, partition: 0, next, epoch: None };
+            let question = Question { topic, partition: 0, next, epoch: None, suspect: false };
             let answer = look(&consumer, &config, question).unwrap();
             assert_eq!((answer.low, answer.high, answer.between), (0, 10, between), "{next}");
         }

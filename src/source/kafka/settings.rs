@@ -1,16 +1,16 @@
 //! How a Kafka source is configured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
-use super::topics::Wanted;
-use crate::position::UnixMillis;
+use super::start::Start;
+use super::topics::{PATTERN, Wanted};
 
 /// One Kafka source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,71 +80,6 @@ fn default_batch_bytes_max() -> usize {
     1 << 20
 }
 
-/// Where a topic starts that was never read before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    #[default]
-    Earliest,
-    Latest,
-    /// The first message with this time or a later one.
-    At(UnixMillis),
-}
-
-impl Serialize for Start {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Start::Earliest => serializer.serialize_str("earliest"),
-            Start::Latest => serializer.serialize_str("latest"),
-            Start::At(time) => serializer.serialize_u64(time.0),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Start {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Start;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "\"earliest\", \"latest\", a time such as \"2026-01-31T12:00:00Z\", or \
-                     milliseconds since 1970",
-                )
-            }
-
-            fn visit_u64<E: de::Error>(self, millis: u64) -> Result<Start, E> {
-                Ok(Start::At(UnixMillis(millis)))
-            }
-
-            fn visit_i64<E: de::Error>(self, millis: i64) -> Result<Start, E> {
-                let wrong = |_| E::invalid_value(de::Unexpected::Signed(millis), &self);
-                u64::try_from(millis).map(|millis| Start::At(UnixMillis(millis))).map_err(wrong)
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Start, E> {
-                match text {
-                    "earliest" => return Ok(Start::Earliest),
-                    "latest" => return Ok(Start::Latest),
-                    _ => {}
-                }
-                // Environment variables bring numbers as text.
-                if let Ok(millis) = text.parse() {
-                    return Ok(Start::At(UnixMillis(millis)));
-                }
-                let wrong = || E::invalid_value(de::Unexpected::Str(text), &self);
-                let time = humantime_serde::re::humantime::parse_rfc3339_weak(text)
-                    .map_err(|_| wrong())?;
-                let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| wrong())?;
-                Ok(Start::At(UnixMillis(since.as_millis() as u64)))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
 /// What happens at a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -204,6 +139,9 @@ const OURS: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "reading a topic must not create it"),
     ("offset.store.method", "offsets are kept in the log"),
     ("test.mock.num.brokers", "use a source of kind `embedded` instead"),
+    ("topic.blacklist", "choose with `topics`"),
+    ("plugin.library.paths", "foreign code would run in the process"),
+    ("interceptors", "foreign code would run in the process"),
 ];
 
 /// Properties that may be set to one value only.
@@ -275,8 +213,35 @@ impl KafkaSettings {
         })
     }
 
+    /// A topic that both would read of one cluster, as far as names and brokers tell.
+    pub fn overlap(&self, other: &KafkaSettings) -> Option<String> {
+        let brokers = |settings: &KafkaSettings| -> BTreeSet<String> {
+            let brokers = settings.brokers.split(',').map(|broker| {
+                let broker = broker.trim().to_ascii_lowercase();
+                let address = broker.rsplit_once("://").map_or(&*broker, |(_, address)| address);
+                let has_port = address.rsplit_once(':').is_some();
+                if has_port { address.to_owned() } else { format!("{address}:9092") }
+            });
+            brokers.collect()
+        };
+        if brokers(self).is_disjoint(&brokers(other)) {
+            return None;
+        }
+        let (ours, theirs) = (self.wanted().ok()?, other.wanted().ok()?);
+        let name = |topic: &&String| !topic.starts_with(PATTERN);
+        let in_theirs = self.topics.iter().filter(name).find(|topic| theirs.has(topic));
+        let in_ours = || other.topics.iter().filter(name).find(|topic| ours.has(topic));
+        let same = || self.topics.iter().find(|topic| other.topics.contains(topic));
+        in_theirs.or_else(in_ours).or_else(same).cloned()
+    }
+
     pub(super) fn wanted(&self) -> Result<Wanted, InvalidKafkaSettings> {
         Wanted::new(&self.topics).map_err(|error| InvalidKafkaSettings::Pattern(error.to_string()))
+    }
+
+    /// Whether a topic of this name is read, by name or by pattern.
+    pub fn reads(&self, topic: &str) -> bool {
+        Wanted::new(&self.topics).is_ok_and(|wanted| wanted.has(topic))
     }
 
     pub(super) fn client_config(&self) -> ClientConfig {
@@ -325,19 +290,6 @@ mod tests {
     }
 
     #[test]
-    fn a_start_is_a_word_a_time_or_milliseconds() {
-        let start = |value: serde_json::Value| serde_json::from_value::<Start>(value);
-        assert_eq!(start("earliest".into()).unwrap(), Start::Earliest);
-        assert_eq!(start("latest".into()).unwrap(), Start::Latest);
-        let at = Start::At(UnixMillis(1_769_860_800_000));
-        assert_eq!(start("2026-01-31T12:00:00Z".into()).unwrap(), at);
-        assert_eq!(start(1_769_860_800_000_u64.into()).unwrap(), at);
-        assert_eq!(start("1769860800000".into()).unwrap(), at);
-        assert!(start("yesterday".into()).unwrap_err().to_string().contains("earliest"));
-        assert!(start((-5).into()).is_err());
-    }
-
-    #[test]
     fn properties_that_would_break_a_promise_are_refused_by_name() {
         let refused = |name: &str, value: &str| {
             let mut settings = KafkaSettings::new("a:9092", &["points"], "g");
@@ -360,6 +312,24 @@ mod tests {
         ));
         assert_eq!(refused("isolation.level", "read_committed"), Ok(()));
         assert_eq!(refused("fetch.min.bytes", "10"), Ok(()));
+    }
+
+    #[test]
+    fn sources_that_would_read_the_same_topic_are_found() {
+        let of = |brokers: &str, topics: &[&str]| KafkaSettings::new(brokers, topics, "g");
+        let points = of("a:9092, b:9092", &["points"]);
+        for (other, overlap) in [
+            (of("B:9092", &["points"]), Some("points")),
+            (of("b", &["orders", "^poi.*"]), Some("points")),
+            (of("PLAINTEXT://a:9092", &["points"]), Some("points")),
+            (of("c:9092", &["points"]), None),
+            (of("a:9092", &["^orders-.*", "point"]), None),
+        ] {
+            assert_eq!(points.overlap(&other).as_deref(), overlap, "{other:?}");
+            assert_eq!(other.overlap(&points).as_deref(), overlap, "{other:?}");
+        }
+        let pattern = of("a:9092", &["^p.*"]);
+        assert_eq!(pattern.overlap(&pattern.clone()).as_deref(), Some("^p.*"));
     }
 
     #[test]

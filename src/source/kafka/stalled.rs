@@ -6,7 +6,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::consume::Consume;
-use super::partitions::{Doubt, Phase};
+use super::partitions::{Doubt, Partition, Phase};
 use super::pending::{Entry, Index};
 use super::place::{Gap, gap_at};
 use super::probe::{Answer, Between, Question};
@@ -42,7 +42,11 @@ impl Consume {
             if !stood {
                 partition.stands = (!blocked).then(|| (next, Instant::now()));
                 partition.refetched = None;
-            } else if ahead || self.suspicious > 0 || partition.doubt.is_some() {
+            } else if ahead
+                || self.suspicious > 0
+                || partition.doubt.is_some()
+                || is_idle(partition, self.settings.stall_timeout)
+            {
                 self.ask(index);
             }
         }
@@ -61,6 +65,7 @@ impl Consume {
             partition: partition.number(),
             next: partition.next,
             epoch: partition.epoch,
+            suspect: self.suspicious > 0 || partition.doubt.is_some(),
         };
         let asked = self.questions.as_ref().is_some_and(|asker| asker.try_send(question).is_ok());
         // Without room it is asked later.
@@ -112,6 +117,7 @@ impl Consume {
         };
         let partition = &mut self.partitions[index];
         partition.asked_at = None;
+        partition.looked_at = Some(Instant::now());
         let (next, doubt) = (partition.next, partition.doubt);
         let waits = match partition.phase {
             Phase::Doubtful => true,
@@ -126,8 +132,7 @@ impl Consume {
         let expected = next.0;
         let gap = match (gap_at(next, low, high), between) {
             (Some(gap @ Gap::Lost { .. }), _) => Some(gap),
-            (_, Between::Rewritten { at }) if at < high => Some(Gap::Rewritten { expected, at }),
-            (_, Between::Rewritten { .. }) => Some(Gap::Cut { expected, high }),
+            (_, Between::Rewritten { at }) => Some(Gap::Rewritten { expected, at }),
             (Some(gap), _) => Some(gap),
             (None, Between::Damaged { readable }) => Some(Gap::Damaged { expected, readable }),
             (None, _) if doubt == Some(Doubt::Epoch) => {
@@ -182,4 +187,11 @@ impl Consume {
         self.unfetch(index);
         self.fetch(&[index]);
     }
+}
+
+/// A fetch that got lost tells no new end: a partition that has stood still for long is looked at
+/// all the same, now and then.
+fn is_idle(partition: &Partition, timeout: Duration) -> bool {
+    let long_ago = |at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= timeout);
+    long_ago(partition.stands.map(|(_, since)| since)) && long_ago(partition.looked_at)
 }

@@ -155,8 +155,7 @@ async fn messages_become_dead_letters_and_change_nothing() {
         let body = match operation::decode_message(text.as_bytes(), None, &limits) {
             Ok(message) => operation::Body::Message(message),
             Err(refusal) => {
-                let value = text.clone().into_bytes().into();
-                let original = Original { value, ..Original::default() };
+                let original = Original::of(text.clone());
                 operation::Body::Rejected(Rejection { refusal, original })
             }
         };

@@ -1,0 +1,83 @@
+//! Apache Kafka behind TLS and SCRAM, with certificates made for the occasion.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::free_ports;
+use super::kafka::Kafka;
+
+pub const USER: &str = "pointd";
+pub const PASSWORD: &str = "a-secret-of-the-test";
+
+pub struct Secure {
+    pub kafka: Kafka,
+    /// `host:port` of the listener that wants a password.
+    pub bootstrap: String,
+    /// The certificate that the broker's is signed with.
+    pub ca: PathBuf,
+    /// One that has signed nothing here.
+    pub other_ca: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+fn openssl(directory: &Path, arguments: &str) {
+    let done = Command::new("openssl")
+        .args(arguments.split_whitespace())
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "openssl: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn certificates(directory: &Path) {
+    let made = "-newkey rsa:2048 -nodes -days 2";
+    for ca in ["ca", "other"] {
+        openssl(
+            directory,
+            &format!("req -x509 {made} -keyout {ca}.key -out {ca}.pem -subj /CN={ca}"),
+        );
+    }
+    std::fs::write(directory.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    openssl(directory, "req -newkey rsa:2048 -nodes -keyout own.key -out own.csr -subj /CN=broker");
+    openssl(
+        directory,
+        "x509 -req -in own.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names \
+         -out own.pem",
+    );
+    let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
+    std::fs::write(directory.join("store.pem"), read("own.key") + &read("own.pem")).unwrap();
+}
+
+impl Secure {
+    pub fn start(check: &str) -> Option<Secure> {
+        let directory = tempfile::tempdir().unwrap();
+        certificates(directory.path());
+        let [own] = free_ports();
+        let store = directory.path().join("store.pem");
+        let kafka = Kafka::start_with(check, |port| {
+            let (direct, secured) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{own}"));
+            format!(
+                "listeners=PLAINTEXT://{direct},SASL_SSL://{secured},\
+                 CONTROLLER://127.0.0.1:{{controller}}\n\
+                 advertised.listeners=PLAINTEXT://{direct},SASL_SSL://{secured}\n\
+                 listener.security.protocol.map=\
+                 PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+                 ssl.keystore.type=PEM\n\
+                 ssl.keystore.location={}\n\
+                 sasl.enabled.mechanisms=SCRAM-SHA-256\n\
+                 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=\
+                 org.apache.kafka.common.security.scram.ScramLoginModule required;\n",
+                store.display()
+            )
+        })?;
+        kafka.add_user(USER, PASSWORD);
+        let in_directory = |name| directory.path().join(name);
+        Some(Secure {
+            bootstrap: format!("127.0.0.1:{own}"),
+            ca: in_directory("ca.pem"),
+            other_ca: in_directory("other.pem"),
+            kafka,
+            _directory: directory,
+        })
+    }
+}

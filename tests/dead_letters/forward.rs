@@ -1,0 +1,237 @@
+//! Letters are sent on, in order, whole, at least once: the target is away at first, and the
+//! daemon is killed in between.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Connection, ConnectionProperties};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::{kafka_source, letters};
+use crate::brokers::kafka::Kafka;
+use crate::brokers::rabbitmq::RabbitMq;
+use crate::harness::{PATIENCE, Pointd, Setup};
+
+/// More than a few batches.
+const COUNT: usize = 900;
+const LONG: Duration = Duration::from_secs(180);
+
+/// A letter as the target has it.
+struct Sent {
+    value: Vec<u8>,
+    key: Option<Vec<u8>>,
+    headers: BTreeMap<String, Vec<u8>>,
+}
+
+/// Poison with a key and headers, of which one is not text.
+fn poison(kafka: &Kafka, topic: &str) {
+    let producer = kafka.producer();
+    for at in 0..COUNT {
+        let (key, value) = (format!("key {at}"), format!("poison {at}"));
+        let header = |key, value| Header { key, value: Some(value) };
+        let headers = OwnedHeaders::new()
+            .insert(header("trace", &b"\xff\x00\x01"[..]))
+            .insert(header("content-type", b"application/json"));
+        let record = BaseRecord::to(topic).partition(0).key(&key).payload(&value).headers(headers);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+fn forwarding(pointd: &Pointd) -> serde_json::Value {
+    pointd.get("/dead-letters?limit=1")["result"]["forwarding"].clone()
+}
+
+fn total(pointd: &Pointd) -> u64 {
+    pointd.get("/dead-letters?limit=1")["result"]["total"].as_u64().unwrap()
+}
+
+/// The daemon meets a target that is away, is killed, meets it back, and is killed again.
+fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
+    let pointd = setup.start();
+    pointd.wait_until("the letters", PATIENCE, |pointd| total(pointd) == COUNT as u64);
+    pointd.wait_until("the failure", PATIENCE, |pointd| forwarding(pointd)["state"] == "failing");
+    let shown = forwarding(&pointd);
+    assert_eq!(
+        (shown["pending"].as_u64(), shown["cursor"].as_u64()),
+        (Some(COUNT as u64), Some(0))
+    );
+    assert!(shown["error"].as_str().is_some_and(|error| !error.is_empty()), "{shown}");
+    pointd.kill_9();
+    let pointd = setup.start();
+    target_is_back();
+    pointd.wait_until("the first", LONG, |pointd| forwarding(pointd)["cursor"] != 0);
+    pointd.kill_9();
+    let pointd = setup.start();
+    pointd.wait_until("the last", LONG, |pointd| {
+        let shown = forwarding(pointd);
+        shown["pending"] == 0 && shown["state"] == "idle"
+    });
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_pending"), Some(0.0));
+    pointd
+}
+
+/// Each at least once; the first time each, in order; each whole.
+fn assert_complete(sent: &[Sent]) {
+    let mut next = 0;
+    for letter in sent {
+        let value = String::from_utf8(letter.value.clone()).unwrap();
+        let at: usize = value.strip_prefix("poison ").unwrap().parse().unwrap();
+        assert!(at <= next, "{at} came before {next}");
+        next = next.max(at + 1);
+        let header = |name: &str| {
+            let value = letter.headers.get(name).unwrap_or_else(|| panic!("no {name}"));
+            String::from_utf8_lossy(value).into_owned()
+        };
+        assert_eq!(letter.headers["trace"], b"\xff\x00\x01");
+        assert_eq!(letter.key.as_deref(), Some(format!("key {at}").as_bytes()));
+        assert_eq!(header("__connect.errors.partition"), "0");
+        assert_eq!(header("__connect.errors.offset"), at.to_string());
+        assert_eq!(header("__connect.errors.connector.name"), "s");
+        assert_eq!(header("__connect.errors.stage"), "VALUE_CONVERTER");
+        assert_eq!(header("__connect.errors.exception.class.name"), "pointd.not_json");
+        assert!(header("__connect.errors.exception.message").contains("expected"));
+        assert!(header("pointd.seq").parse::<u64>().unwrap() > at as u64);
+    }
+    assert_eq!(next, COUNT);
+}
+
+#[test]
+fn letters_reach_a_kafka_topic() {
+    let Some(kafka) = Kafka::shared("forwarding to Kafka") else { return };
+    let mut target = Kafka::start("forwarding to Kafka").unwrap();
+    kafka.create_topic("sick", 1);
+    target.create_topic("dead", 1);
+    let setup = Setup::new();
+    let bootstrap = target.bootstrap();
+    setup.configure(&kafka_source(
+        kafka,
+        "sick",
+        "",
+        &format!(
+            "[dead_letters.forward.kafka]\nbrokers = \"{bootstrap}\"\ntopic = \"dead\"\n\
+             [dead_letters.forward.kafka.properties]\n\"message.timeout.ms\" = \"3000\"\n"
+        ),
+    ));
+    poison(kafka, "sick");
+    target.stop();
+    let pointd = through_it_all(&setup, || target.restart());
+    let sent = of_topic(&bootstrap, "dead");
+    assert_complete(&sent);
+    for letter in &sent {
+        assert_eq!(letter.headers["__connect.errors.topic"], b"sick");
+        assert_eq!(letter.headers["content-type"], b"application/json");
+    }
+    // They stay, and are not sent again at the next start.
+    assert_eq!(total(&pointd), COUNT as u64);
+    assert!(pointd.terminate().success());
+    let pointd = setup.start();
+    pointd.wait_until("nothing to do", PATIENCE, |pointd| forwarding(pointd)["state"] == "idle");
+    kafka.publish("sick", 0, ["poison 900"]);
+    pointd.wait_until("one more", PATIENCE, |pointd| {
+        pointd.metric("pointd_dead_letters_forwarded_total") == Some(1.0)
+    });
+    assert_eq!(of_topic(&bootstrap, "dead").len(), sent.len() + 1);
+}
+
+fn of_topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("group.id", "reader");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let (_, end) = consumer.fetch_watermarks(topic, 0, PATIENCE).unwrap();
+    let mut sent = Vec::new();
+    while sent.len() < end as usize {
+        let message = consumer.poll(PATIENCE).unwrap().unwrap();
+        let headers = message.headers().unwrap();
+        let headers = headers.iter().map(|it| (it.key.to_owned(), it.value.unwrap().to_vec()));
+        sent.push(Sent {
+            value: message.payload().unwrap().to_vec(),
+            key: message.key().map(<[u8]>::to_vec),
+            headers: headers.collect(),
+        });
+    }
+    sent
+}
+
+#[test]
+fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
+    let Some(kafka) = Kafka::shared("forwarding to RabbitMQ") else { return };
+    let Some(mut target) = RabbitMq::start("forwarding to RabbitMQ") else { return };
+    kafka.create_topic("ill", 1);
+    let setup = Setup::new();
+    setup.configure(&kafka_source(
+        kafka,
+        "ill",
+        "",
+        &format!(
+            "[dead_letters.forward]\nthen = \"drop\"\nsources = [\"s\"]\n\
+             [dead_letters.forward.amqp]\nurl = \"{}\"\nrouting_key = \"dead\"\n",
+            target.url()
+        ),
+    ));
+    poison(kafka, "ill");
+    target.stop();
+    let pointd = through_it_all(&setup, || {
+        target.restart();
+        // Without the queue nobody takes them: they wait, and that is said.
+        let said = |text: &str| text.contains("no queue took it");
+        let log = setup.dir.path().join("pointd.log");
+        crate::brokers::until("the return", LONG, || {
+            said(&std::fs::read_to_string(&log).unwrap_or_default())
+        });
+        target.declare("dead", false);
+    });
+    assert_eq!(letters(&pointd).len(), 0);
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_skipped_total"), Some(0.0));
+    let sent = of_queue(&target);
+    assert_complete(&sent);
+    for letter in &sent {
+        assert_eq!(letter.headers["x-pointd-reason"], b"not_json");
+        assert_eq!(letter.headers["x-pointd-queue"], b"ill");
+        assert_eq!(letter.headers["x-pointd-source"], b"s");
+        assert_eq!(letter.headers["x-pointd-seq"], letter.headers["pointd.seq"]);
+        assert_eq!(letter.headers["content-type"], b"application/json");
+    }
+    assert!(pointd.terminate().success());
+}
+
+fn of_queue(rabbit: &RabbitMq) -> Vec<Sent> {
+    let ready = rabbit.ready("dead");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let properties = ConnectionProperties::default();
+        let connection = Connection::connect(&rabbit.url(), properties).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let (options, table) = (BasicConsumeOptions::default(), FieldTable::default());
+        let consuming = channel.basic_consume("dead".into(), "".into(), options, table);
+        let mut consumer = consuming.await.unwrap();
+        let mut sent = Vec::new();
+        while sent.len() < ready as usize {
+            let delivery = consumer.next().await.unwrap().unwrap();
+            delivery.acker.ack(BasicAckOptions::default()).await.unwrap();
+            let table = delivery.properties.headers().clone().unwrap();
+            let mut headers: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+            for (name, value) in table.inner() {
+                let AMQPValue::LongString(text) = value else { panic!("{name}: {value:?}") };
+                headers.insert(name.to_string(), text.as_bytes().to_vec());
+            }
+            let kind = delivery.properties.content_type().clone().unwrap();
+            headers.insert("content-type".into(), kind.as_str().as_bytes().to_vec());
+            assert_eq!(*delivery.properties.delivery_mode(), Some(2));
+            let key = headers.get("x-pointd-key").cloned();
+            sent.push(Sent { value: delivery.data, key, headers });
+        }
+        connection.close(200, "done".into()).await.unwrap();
+        sent
+    })
+}
