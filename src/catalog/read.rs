@@ -67,6 +67,15 @@ impl Catalog {
             || state.dead_letters.bytes() >= self.options.dead_letter_bytes_max
     }
 
+    /// Whether even what was kept for messages on their way is used up: beyond the bounds, so
+    /// many more dead letters and bytes.
+    pub fn dead_letters_over(&self, more: usize, more_bytes: u64) -> bool {
+        let state = self.state();
+        let letters = self.options.dead_letters_max.saturating_add(more);
+        let bytes = self.options.dead_letter_bytes_max.saturating_add(more_bytes);
+        state.dead_letters.len() >= letters || state.dead_letters.bytes() >= bytes
+    }
+
     /// Forgets the dead letters up to `last`, and says how many. An operator's decision, not in
     /// the log: it holds once a checkpoint has it, and a crash before that brings them back.
     pub fn discard_dead_letters(&self, last: Seq) -> usize {

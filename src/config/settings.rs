@@ -54,6 +54,11 @@ pub struct StorageSettings {
     pub head_bytes_max: u64,
     /// What a log file is preallocated to.
     pub log_file_bytes: u64,
+    /// Sources fetch nothing more when the volume has less free. 0: as long as anything fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve_bytes: Option<u64>,
+    /// Room that is given up when the disk is full, so that a checkpoint can be made. 0: none.
+    pub ballast_bytes: u64,
     /// Dead letters kept.
     pub dead_letters_max: usize,
     pub dead_letter_bytes_max: u64,
@@ -75,6 +80,8 @@ impl Default for StorageSettings {
             checkpoint_wal_bytes: applier.checkpoint_wal_bytes,
             head_bytes_max: applier.head_bytes_max,
             log_file_bytes: wal::Options::default().file_bytes,
+            reserve_bytes: None,
+            ballast_bytes: 64 << 20,
             dead_letters_max: catalog.dead_letters_max,
             dead_letter_bytes_max: catalog.dead_letter_bytes_max,
             graph_rows_min: catalog.collection.graph_rows_min,
@@ -313,6 +320,12 @@ impl Settings {
 }
 
 impl StorageSettings {
+    /// Unless set: three log files and what a checkpoint of a full head writes.
+    pub fn reserve_bytes(&self) -> u64 {
+        let enough = self.log_file_bytes.saturating_mul(3).saturating_add(self.head_bytes_max);
+        self.reserve_bytes.unwrap_or(enough)
+    }
+
     fn validate(&self) -> Result<(), (&'static str, String)> {
         if self.dir.as_os_str().is_empty() {
             return Err(("dir", "give the path of the data directory".into()));

@@ -10,7 +10,7 @@ use super::DaemonError;
 use crate::api::{self, ApiSettings, Bound, Doors, WriteError, Writes, Written};
 use crate::catalog::Catalog;
 use crate::ingest::{DurableOffsets, Submit, SubmitError, Submitted};
-use crate::operation::Message;
+use crate::operation::{Message, Operation};
 use crate::position::{Offset, Stream};
 use crate::source::status::{SourceReport, Status};
 
@@ -33,6 +33,11 @@ impl Writes for LogWrites {
             let why = "so many dead letters are kept that no further one has room".into();
             return std::future::ready(Err(WriteError::Stopped { why })).boxed();
         }
+        if !message.waits && self.submit.disk_full() && grows(&message) {
+            let why =
+                "the disk is full but for storage.reserve_bytes, which is kept for deletes".into();
+            return std::future::ready(Err(WriteError::Stopped { why })).boxed();
+        }
         let submitted = self.submit.write(message).map_err(|error| match error {
             SubmitError::Full => WriteError::Full,
             SubmitError::Closed => WriteError::Closed,
@@ -45,6 +50,24 @@ impl Writes for LogWrites {
         }
         .boxed()
     }
+}
+
+/// Whether it may leave more behind than was there: anything but a deletion.
+fn grows(message: &Message) -> bool {
+    message.operations.iter().any(|operation| match operation {
+        Operation::DeleteCollection
+        | Operation::DeleteIndex { .. }
+        | Operation::DeletePoints(_)
+        | Operation::DeleteVectors { .. }
+        | Operation::DeletePayload { .. }
+        | Operation::ClearPayload(_) => false,
+        Operation::CreateCollection { .. }
+        | Operation::CreateIndex { .. }
+        | Operation::Upsert(_)
+        | Operation::UpdateVectors(_)
+        | Operation::SetPayload { .. }
+        | Operation::OverwritePayload { .. } => true,
+    })
 }
 
 pub(super) struct SourceReports {

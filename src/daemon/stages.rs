@@ -14,10 +14,11 @@ use crate::api::Readiness;
 use crate::apply::{Applier, ApplierOptions, Lines, Recovered, recover};
 use crate::catalog::{Catalog, CatalogOptions, handover};
 use crate::config::Settings;
-use crate::disk::Disk;
+use crate::disk::ballast::Ballast;
+use crate::disk::{Disk, free_bytes};
 use crate::ingest::{
-    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
-    Submit, Work, run_worker,
+    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Gauges, Intake, Queue,
+    SourceDecoding, Submit, Valve, Work, applier_channel, run_worker,
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
@@ -40,6 +41,7 @@ pub(super) struct Stages {
     pub log_id: wal::LogId,
     /// Whether the log waits for room on the disk.
     no_room: Arc<AtomicBool>,
+    valve: Arc<Valve>,
     queue: Queue,
     /// In data order, with the names their panics are reported under.
     threads: Vec<(&'static str, Stage)>,
@@ -59,33 +61,30 @@ impl Stages {
         show_positions(&positions, recovered.recovery.last, metrics);
         let log_id = recovered.wal.log_id();
         let (requests, work) = handover();
+        let ballast = ballast(settings);
         let maintainer = Maintainer::new(
             catalog.clone(),
             work,
             recovered.wal.trimmer(),
+            ballast.clone(),
             log_id,
             metrics,
             shutdown.clone(),
         );
         let (raise_applied, applied) = watch::channel(Seq::default());
-        let (frames, frames_out) = crossbeam_channel::bounded(settings.ingest.applier_frames_max);
+        let (frames, frames_out) = applier_channel(settings.ingest.applier_frames_max);
+        let (checkpoint, asked) = crossbeam_channel::bounded(1);
         let applier = Applier::new(
             catalog.clone(),
             settings.storage.applier_options(),
             reject.clone(),
             recovered.replayed_bytes,
-            Lines {
-                frames: frames_out,
-                asked: crossbeam_channel::never(),
-                checkpoints: requests,
-                applied: raise_applied,
-            },
+            Lines { frames: frames_out, asked, checkpoints: requests, applied: raise_applied },
             metrics,
             shutdown.clone(),
         );
-        let full = catalog.clone();
-        let stopped = Arc::new(move || full.dead_letters_full());
-        let (queue, ends) = Queue::new(&settings.ingest, stopped, metrics);
+        let valve = Valve::new(gauges(settings, &catalog), metrics);
+        let (queue, ends) = Queue::new(&settings.ingest, valve.clone(), metrics);
         let work = ends.work.clone();
         let offsets = DurableOffsets::new(&positions);
         let no_room = Arc::new(AtomicBool::new(false));
@@ -93,6 +92,11 @@ impl Stages {
             wal: recovered.wal,
             duplicates: Duplicates::new(positions),
             applier: frames,
+            frames_max: settings.ingest.applier_frames_max,
+            reserve_bytes: settings.ingest.queue_bytes_max as u64,
+            valve: valve.clone(),
+            ballast,
+            checkpoint,
             offsets: offsets.clone(),
             no_room: no_room.clone(),
             shutdown: shutdown.clone(),
@@ -109,7 +113,7 @@ impl Stages {
             indexer.run();
             Ok(())
         })?);
-        Ok(Stages { catalog, offsets, applied, log_id, no_room, queue, threads })
+        Ok(Stages { catalog, offsets, applied, log_id, no_room, valve, queue, threads })
     }
 
     pub fn submit(&self) -> Submit {
@@ -126,6 +130,14 @@ impl Stages {
         readiness.add(move || {
             no_room.load(Ordering::Acquire).then(|| {
                 "the disk is full: intake waits, reads go on; make room and it resumes".into()
+            })
+        });
+        let valve = self.valve.clone();
+        readiness.add(move || {
+            valve.disk_full().then(|| {
+                "the disk is full but for storage.reserve_bytes: sources fetch nothing more, \
+                 reads and deletes go on; make room and it resumes"
+                    .into()
             })
         });
         let catalog = self.catalog.clone();
@@ -222,6 +234,36 @@ fn open(
     let recovered = recover(&Disk::new(), &storage.dir, catalog, log, reject, metrics)?;
     report(&recovered.catalog, &recovered.recovery);
     Ok(recovered)
+}
+
+/// What intake looks at to stop in time.
+fn gauges(settings: &Settings, catalog: &Arc<Catalog>) -> Gauges {
+    let directory = settings.storage.dir.clone();
+    let (full, over) = (catalog.clone(), catalog.clone());
+    // What brokers have delivered by the time a bound is reached can all be poison.
+    let prefetched: usize =
+        settings.source.iter().filter_map(|it| Some(usize::from(it.amqp.as_ref()?.prefetch))).sum();
+    let more = settings.storage.dead_letters_max / 10 + prefetched;
+    let more_bytes =
+        settings.storage.dead_letter_bytes_max / 10 + settings.ingest.queue_bytes_max as u64;
+    Gauges {
+        disk_free_bytes: Arc::new(move || free_bytes(&directory).ok()),
+        reserve_bytes: settings.storage.reserve_bytes(),
+        dead_letters_full: Arc::new(move || full.dead_letters_full()),
+        dead_letters_over: Arc::new(move || over.dead_letters_over(more, more_bytes)),
+    }
+}
+
+/// Kept where the configuration asks for it. After recovery, which may need the room.
+fn ballast(settings: &Settings) -> Option<Arc<Ballast>> {
+    let storage = &settings.storage;
+    if storage.ballast_bytes == 0 {
+        return None;
+    }
+    let reserve = storage.reserve_bytes();
+    let ballast = Ballast::new(&Disk::new(), &storage.dir, storage.ballast_bytes, reserve);
+    ballast.restore();
+    Some(Arc::new(ballast))
 }
 
 /// The threads that decode, for every source.

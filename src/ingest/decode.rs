@@ -11,7 +11,7 @@ use crate::operation::{
     Body, Limits, Message, Original, Reason, Refusal, Rejection, decode_message, encode,
 };
 use crate::position::{Position, Stream, UnixMillis};
-use crate::source::{Batch, Delivery, Item, What};
+use crate::source::{Batch, Delivery, Item, Redelivery, What};
 
 /// A record in the making: encoded, and beside it what the applier needs.
 #[derive(Debug)]
@@ -21,8 +21,7 @@ pub struct Decoded {
     pub position_encoded: Bytes,
     pub body: Body,
     pub body_encoded: Bytes,
-    /// The connection a redelivery came on.
-    pub redelivered: Option<u64>,
+    pub redelivered: Option<Redelivery>,
 }
 
 /// A batch for a worker.

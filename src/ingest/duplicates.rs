@@ -1,10 +1,18 @@
 //! Which deliveries are already in the log.
 //!
-//! Kafka's are recognised by their offset, always. A queue has no offsets: what it delivers
+//! What has an offset is recognised by that, always. A queue has no offsets: what it delivers
 //! again after a lost connection begins with what was logged and not acked, which is the ordered
-//! end of what the log has of it. So the last records of a queue are remembered in order; of a
-//! run of redeliveries, as many are duplicates as its longest beginning that repeats that end
-//! exactly. Everything else is new: where the two cannot be told apart, nothing is lost.
+//! end of what the log has of it from before that connection. So the last records of a queue are
+//! remembered in order; of a connection's first run of redeliveries, as many are duplicates as
+//! its longest beginning that repeats that end exactly. Everything else is new: where the two
+//! cannot be told apart, nothing is lost.
+//!
+//! The run need not come first: a broker that has not noticed yet that the old connection is
+//! gone gives the new one other messages before. Those are of the new connection, which cannot
+//! have lost them, so they are left out of the comparison.
+//!
+//! Apart from that, a source may ask that a message its publisher sent again is recognised, by
+//! message id and body together, within a window of its last messages.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -34,8 +42,9 @@ pub struct Duplicates {
 
 #[derive(Default)]
 struct QueueTail {
-    recent: VecDeque<Fingerprint>,
-    /// The connection whose run was compared: there is one at the beginning of each.
+    /// With the connection that each came on; 0 is before this process.
+    recent: VecDeque<(Fingerprint, u64)>,
+    /// The connection whose run was compared: each has one.
     connection: u64,
 }
 
@@ -44,30 +53,32 @@ impl Duplicates {
     pub fn new(positions: impl IntoIterator<Item = Position>) -> Self {
         let mut known = Duplicates::default();
         for position in positions {
-            known.appended(&position);
+            known.appended(&position, 0);
         }
         known
     }
 
-    fn appended(&mut self, position: &Position) {
+    fn appended(&mut self, position: &Position, connection: u64) {
         match &position.mark {
             Mark::Next(next) => {
                 self.offsets.insert(position.stream.clone(), *next);
             }
             Mark::Fingerprint(print) => {
-                self.queues.entry(position.stream.clone()).or_default().remember(print.clone());
+                let tail = self.queues.entry(position.stream.clone()).or_default();
+                tail.remember(print.clone(), connection);
             }
         }
     }
 
-    /// Judges a delivery and, if it is new, remembers it as appended.
-    pub fn judge(&mut self, position: &Position) -> Verdict {
+    /// Judges a delivery and, if it is new, remembers it as appended. A queue's came on
+    /// `connection`.
+    pub fn judge(&mut self, position: &Position, connection: u64) -> Verdict {
         if let Mark::Next(next) = &position.mark
             && self.offsets.get(&position.stream).is_some_and(|appended| next <= appended)
         {
             return Verdict::Duplicate;
         }
-        self.appended(position);
+        self.appended(position, connection);
         Verdict::New
     }
 
@@ -80,37 +91,41 @@ impl Duplicates {
         if std::mem::replace(&mut tail.connection, *connection) == *connection {
             return 0;
         }
+        // What came on this connection cannot come on it again.
+        let before = tail.recent.iter().take_while(|(_, came_on)| came_on < connection).count();
         let repeats = |count: &usize| {
-            let end = tail.recent.iter().skip(tail.recent.len() - count);
-            end.zip(&run).all(|(known, (position, _))| match &position.mark {
+            let end = tail.recent.range(before - count..before);
+            end.zip(&run).all(|((known, _), (position, _))| match &position.mark {
                 Mark::Fingerprint(print) => print == known,
                 Mark::Next(_) => false,
             })
         };
-        (1..=run.len().min(tail.recent.len())).rev().find(repeats).unwrap_or(0)
+        (1..=run.len().min(before)).rev().find(repeats).unwrap_or(0)
     }
 
     /// Judges a bare position (see `source::What::Moved`).
     pub fn judge_move(&mut self, position: &Position) -> Verdict {
-        match self.judge(position) {
+        match self.judge(position, 0) {
             Verdict::Duplicate => Verdict::Passed,
             verdict => verdict,
         }
     }
 
-    /// Judges where a stream begins: only a stream that has no position yet can begin.
+    /// Judges where a stream begins. A partition that has a position has begun; a queue can
+    /// begin again under its name, and its source says so only if it has.
     pub fn judge_start(&mut self, position: &Position) -> Verdict {
-        if self.offsets.contains_key(&position.stream) {
+        let begun = self.offsets.contains_key(&position.stream);
+        if begun && position.stream.partition().is_some() {
             return Verdict::Passed;
         }
-        self.appended(position);
+        self.appended(position, 0);
         Verdict::New
     }
 }
 
 impl QueueTail {
-    fn remember(&mut self, print: Fingerprint) {
-        self.recent.push_back(print);
+    fn remember(&mut self, print: Fingerprint, connection: u64) {
+        self.recent.push_back((print, connection));
         if self.recent.len() > SUFFIX_MAX {
             self.recent.pop_front();
         }
@@ -143,7 +158,7 @@ mod tests {
         let run: Vec<Position> = bodies.iter().copied().map(queue).collect();
         let repeated = known.repeated(run.iter().map(|position| (position, connection)));
         for position in &run[repeated..] {
-            assert_eq!(known.judge(position), Verdict::New);
+            assert_eq!(known.judge(position, connection), Verdict::New);
         }
         repeated
     }
@@ -151,10 +166,10 @@ mod tests {
     #[test]
     fn an_offset_at_or_below_the_appended_one_is_a_duplicate() {
         let mut known = Duplicates::new([kafka(10)]);
-        assert_eq!(known.judge(&kafka(9)), Verdict::Duplicate);
-        assert_eq!(known.judge(&kafka(10)), Verdict::Duplicate);
-        assert_eq!(known.judge(&kafka(11)), Verdict::New);
-        assert_eq!(known.judge(&kafka(11)), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(9), 0), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(10), 0), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(11), 0), Verdict::New);
+        assert_eq!(known.judge(&kafka(11), 0), Verdict::Duplicate);
         assert_eq!(known.judge_move(&kafka(11)), Verdict::Passed);
         assert_eq!(known.judge_move(&kafka(12)), Verdict::New);
         assert_eq!(known.judge_start(&kafka(3)), Verdict::Passed);
@@ -185,6 +200,16 @@ mod tests {
         let mut known = Duplicates::new([1, 2].map(queue));
         assert_eq!(repeated(&mut known, 1, &[2]), 1);
         assert_eq!(repeated(&mut known, 1, &[2]), 0);
-        assert_eq!(known.judge(&queue(2)), Verdict::New);
+        assert_eq!(known.judge(&queue(2), 1), Verdict::New);
+    }
+
+    #[test]
+    fn what_came_first_on_the_new_connection_does_not_hide_what_comes_again() {
+        let mut known = Duplicates::new([1, 2, 3].map(queue));
+        assert_eq!(known.judge(&queue(4), 1), Verdict::New);
+        // The broker noticed only now that the process before was gone.
+        assert_eq!(repeated(&mut known, 1, &[2, 3]), 2);
+        // The next connection gets 4 again, and what the last one had as duplicates is acked.
+        assert_eq!(repeated(&mut known, 2, &[4, 5]), 1);
     }
 }
