@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use super::{Catalog, Counters, DeadLetter, StreamProgress};
+use super::{Catalog, Counters, DeadLetter, Identity, StreamProgress};
 use crate::collection::Collection;
 use crate::position::{Offset, Position, Seq, Stream};
 use crate::wal::{Anchor, LogId};
@@ -36,6 +36,11 @@ impl Catalog {
     /// last deliveries of a queue in order.
     pub fn positions(&self, source: &str) -> Vec<Position> {
         self.state().streams.positions(source)
+    }
+
+    /// The last messages of a source that have a message id, oldest first; none without a window.
+    pub fn window(&self, source: &str) -> Vec<Identity> {
+        self.state().windows.of(source)
     }
 
     /// Where consumption of this partition goes on, as far as it is applied. `None` for a queue

@@ -219,6 +219,10 @@ pub struct SourceSettings {
     /// The collection of messages that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
+    /// Messages that are remembered to recognise what a publisher sends again: same message id,
+    /// same body. 0: none.
+    #[serde(default)]
+    pub message_id_window: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,6 +249,9 @@ impl SourceSettings {
         }
     }
 }
+
+/// About 150 MB of memory.
+const MESSAGE_ID_WINDOW_MAX: usize = 1_000_000;
 
 /// A key and what would be right for it.
 type Fault = (String, String);
@@ -297,6 +304,10 @@ impl Settings {
                 let detail =
                     format!("`{}` is source[{first}] already: names are unique", source.name);
                 return Err((key("name"), detail));
+            }
+            if source.message_id_window > MESSAGE_ID_WINDOW_MAX {
+                let detail = format!("give at most {MESSAGE_ID_WINDOW_MAX}");
+                return Err((key("message_id_window"), detail));
             }
             let (kind, validated) = match source.kind() {
                 Some(SourceKind::Kafka(kafka)) => {

@@ -90,7 +90,7 @@ impl Stages {
         let no_room = Arc::new(AtomicBool::new(false));
         let ends_out = AppenderEnds {
             wal: recovered.wal,
-            duplicates: Duplicates::new(positions),
+            duplicates: duplicates(settings, &catalog, positions),
             applier: frames,
             frames_max: settings.ingest.applier_frames_max,
             reserve_bytes: settings.ingest.queue_bytes_max as u64,
@@ -230,10 +230,25 @@ fn open(
         // A frame is closed at ingest.frame_bytes_max and may pass it by one batch.
         frame_bytes_max: FRAME_BYTES_MAX,
     };
-    let catalog = storage.catalog_options();
+    let mut catalog = storage.catalog_options();
+    catalog.windows = windows(settings).collect();
     let recovered = recover(&Disk::new(), &storage.dir, catalog, log, reject, metrics)?;
     report(&recovered.catalog, &recovered.recovery);
     Ok(recovered)
+}
+
+/// The sources that have a window, and how large.
+fn windows(settings: &Settings) -> impl Iterator<Item = (String, usize)> {
+    let sources = settings.source.iter().filter(|source| source.message_id_window > 0);
+    sources.map(|source| (source.name.clone(), source.message_id_window))
+}
+
+fn duplicates(settings: &Settings, catalog: &Catalog, positions: Vec<Position>) -> Duplicates {
+    let mut duplicates = Duplicates::new(positions);
+    for (source, size) in windows(settings) {
+        duplicates.watch(&source, size, catalog.window(&source));
+    }
+    duplicates
 }
 
 /// What intake looks at to stop in time.
@@ -317,6 +332,7 @@ impl crate::config::StorageSettings {
             collection: self.collection_options(),
             dead_letters_max: self.dead_letters_max,
             dead_letter_bytes_max: self.dead_letter_bytes_max,
+            ..CatalogOptions::default()
         }
     }
 

@@ -210,7 +210,10 @@ impl Appender {
             _ if repeated => Verdict::Duplicate,
             _ => {
                 let connection = item.redelivered.map_or(0, |came| came.connection);
-                duplicates.judge(&item.position, connection)
+                match duplicates.judge(&item.position, connection) {
+                    Verdict::New if duplicates.was_sent(&item.position) => Verdict::Duplicate,
+                    verdict => verdict,
+                }
             }
         };
         let (body, encoded) = match verdict {

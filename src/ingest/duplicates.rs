@@ -17,6 +17,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::window::Window;
+use crate::catalog::Identity;
 use crate::position::{Fingerprint, Mark, Offset, Position, Stream};
 
 /// How many records of a queue are remembered. Unacked deliveries are at most the prefetch, so
@@ -38,6 +40,8 @@ pub enum Verdict {
 pub struct Duplicates {
     offsets: HashMap<Arc<Stream>, Offset>,
     queues: HashMap<Arc<Stream>, QueueTail>,
+    /// By source.
+    windows: HashMap<String, Window>,
 }
 
 #[derive(Default)]
@@ -56,6 +60,19 @@ impl Duplicates {
             known.appended(&position, 0);
         }
         known
+    }
+
+    /// From now on recognises what the publishers of `source` send again within `size` messages.
+    pub fn watch(&mut self, source: &str, size: usize, recent: Vec<Identity>) {
+        self.windows.insert(source.to_owned(), Window::new(size, recent));
+    }
+
+    /// Whether a message that is new to its stream was sent before under its id.
+    pub fn was_sent(&mut self, position: &Position) -> bool {
+        let source = position.stream.source();
+        let Some(window) = self.windows.get_mut(source) else { return false };
+        let identity = position.fingerprint().and_then(Identity::of);
+        identity.is_some_and(|identity| window.repeats(source, identity))
     }
 
     fn appended(&mut self, position: &Position, connection: u64) {

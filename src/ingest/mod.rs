@@ -22,6 +22,7 @@ mod pressure;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use serde::{Deserialize, Serialize};
 

@@ -37,6 +37,8 @@ pub struct Numbering {
     connection: u64,
     /// Of a stream: what follows the last delivery that was given out.
     pub next: Option<Offset>,
+    /// A gap that an operator has accepted.
+    pub accepted: Option<super::streams::StreamGap>,
     /// Whether the queue was looked at for a dead-letter exchange.
     asked: bool,
 }

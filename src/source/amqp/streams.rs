@@ -77,9 +77,12 @@ impl Session<'_> {
         let Some((gap, first)) = self.gap(link, next).await? else {
             return Ok(Some(StreamStart::At(next).argument()));
         };
-        if self.settings.gap == GapPolicy::Halt && !self.accepted(gap, first).await {
+        let accepted = self.settings.gap == GapPolicy::Skip || self.numbering.accepted == Some(gap);
+        if !accepted && !self.accepted(gap, first).await {
             return Ok(None);
         }
+        // The connection may be gone by now: the decision stands.
+        self.numbering.accepted = Some(gap);
         tracing::warn!(source = self.name, %gap, %first, "the gap is skipped");
         self.begins = true;
         self.expected = None;
