@@ -1,6 +1,10 @@
 //! Sources against real brokers, with an outlet in memory.
 
 mod amqp;
+mod amqp_pressure;
+mod amqp_streams;
+mod amqp_tls;
+mod amqp_whole;
 mod embedded;
 mod kafka_faults;
 mod kafka_gaps;

@@ -28,6 +28,9 @@ struct Kept {
     refused: u64,
     /// Whether what it takes is durable at once.
     durable: bool,
+    pressure: Option<Pressure>,
+    /// Where the log stood before the first batch.
+    known: Option<Offset>,
 }
 
 impl Outlet for Memory {
@@ -46,14 +49,15 @@ impl Outlet for Memory {
     }
 
     fn pressure(&self) -> Option<Pressure> {
-        None
+        self.kept.lock().unwrap().pressure
     }
 
     fn durable(&self, stream: &Stream) -> Option<Offset> {
         let kept = self.kept.lock().unwrap();
         let durable = kept.batches.iter().take_while(|it| it.number <= self.watermark.get());
         let of_stream = durable.flat_map(|batch| &batch.items);
-        let next = of_stream.filter(|item| *item.position.stream == *stream).last()?;
+        let last = of_stream.filter(|item| *item.position.stream == *stream).last();
+        let Some(next) = last else { return kept.known };
         match next.position.mark {
             Mark::Next(next) => Some(next),
             Mark::Fingerprint(_) => None,
@@ -76,7 +80,9 @@ impl Bench {
     /// Takes everything; what it takes is durable at once if `durable`.
     pub fn new(kind: Kind, durable: bool) -> Bench {
         let watermark = Watermark::default();
-        let kept = Kept { batches: Vec::new(), room: usize::MAX, refused: 0, durable };
+        let (pressure, known) = (None, None);
+        let (batches, room, refused) = (Vec::new(), usize::MAX, 0);
+        let kept = Kept { batches, room, refused, durable, pressure, known };
         Bench {
             outlet: Arc::new(Memory { kept: Mutex::new(kept), watermark: watermark.clone() }),
             watermark,
@@ -104,6 +110,15 @@ impl Bench {
 
     pub fn set_room(&self, batches: usize) {
         self.outlet.kept.lock().unwrap().room = batches;
+    }
+
+    pub fn set_pressure(&self, pressure: Option<Pressure>) {
+        self.outlet.kept.lock().unwrap().pressure = pressure;
+    }
+
+    /// Every stream's position at the beginning.
+    pub fn set_known(&self, next: u64) {
+        self.outlet.kept.lock().unwrap().known = Some(Offset(next));
     }
 
     pub fn refused(&self) -> u64 {
