@@ -6,6 +6,7 @@ mod amqp_streams;
 mod amqp_tls;
 mod amqp_whole;
 mod embedded;
+mod full_disk;
 mod kafka_faults;
 mod kafka_gaps;
 mod kafka_offsets;
