@@ -95,31 +95,47 @@ impl Link {
         if settings.declare == Declare::Quorum {
             return Ok(Some(true));
         }
-        let channel = self.connection.create_channel().await?;
+        let queue = settings.queue.as_str();
         let mut arguments = of_type("quorum");
         let unlikely = format!("pointd-asks-{:08x}", rand::random::<u32>());
         let exchange = AMQPValue::LongString(unlikely.into());
         arguments.insert("x-dead-letter-exchange".into(), exchange);
         // Declared passively on the way here, so the queue is there and is not made by this.
-        let options = QueueDeclareOptions::durable();
-        let declared = channel.queue_declare(settings.queue.as_str().into(), options, arguments);
-        match declared.await {
-            Err(refused) => Ok(without_exchange(&refused.to_string())),
-            Ok(_) => {
-                // It was deleted in between, and this made it: nobody else would have declared
-                // it with these arguments.
-                let unused = QueueDeleteOptions { if_unused: true, if_empty: true, nowait: false };
-                channel.queue_delete(settings.queue.as_str().into(), unused).await?;
-                Ok(None)
-            }
+        let Some(refusal) = self.refusal(queue, arguments).await? else {
+            // It was deleted in between, and this made it: nobody else would have declared it
+            // with these arguments.
+            let channel = self.connection.create_channel().await?;
+            let unused = QueueDeleteOptions { if_unused: true, if_empty: true, nowait: false };
+            channel.queue_delete(queue.into(), unused).await?;
+            return Ok(None);
+        };
+        match current(&refusal, "x-dead-letter-exchange") {
+            Some("none") => {}
+            named => return Ok(named.map(|_| false)),
         }
+        // Queues of every type can be without one.
+        let refusal = self.refusal(queue, of_type("stream")).await?;
+        let kind = refusal.as_deref().and_then(|refusal| current(refusal, "x-queue-type"));
+        Ok(kind.map(|kind| kind.contains("'quorum'")))
+    }
+
+    /// What the broker says against declaring the queue so. It closes the channel with that.
+    async fn refusal(&self, queue: &str, arguments: FieldTable) -> lapin::Result<Option<String>> {
+        let channel = self.connection.create_channel().await?;
+        let options = QueueDeclareOptions::durable();
+        let declared = channel.queue_declare(queue.into(), options, arguments).await;
+        let Err(refusal) = declared else {
+            channel.close(200, "seen".into()).await?;
+            return Ok(None);
+        };
+        Ok(Some(refusal.to_string()))
     }
 }
 
-/// RabbitMQ names the first argument that differs.
-fn without_exchange(refusal: &str) -> Option<bool> {
-    let (_, about) = refusal.split_once("inequivalent arg 'x-dead-letter-exchange'")?;
-    Some(about.contains("but current is none"))
+/// What a refusal says that the argument is; `None` if it is about another one.
+fn current<'a>(refusal: &'a str, argument: &str) -> Option<&'a str> {
+    let (_, about) = refusal.split_once(&format!("inequivalent arg '{argument}'"))?;
+    Some(about.split_once("but current is ")?.1.trim())
 }
 
 async fn consume(
@@ -176,18 +192,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_brokers_refusal_says_whether_there_is_an_exchange() {
+    fn a_refusal_says_what_an_argument_is() {
         let refusal = |current: &str| {
             format!(
                 "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-exchange' for queue 'q' in \
-                 vhost '/': received the value 'x' of type 'longstr' but current is {current}"
+                 vhost '/': received 'x' but current is {current}"
             )
         };
-        assert_eq!(without_exchange(&refusal("none")), Some(true));
-        let named = refusal("the value 'dead' of type 'longstr'");
-        assert_eq!(without_exchange(&named), Some(false));
-        let other = "inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received the \
-                     value 'quorum' of type 'longstr' but current is none";
-        assert_eq!(without_exchange(other), None);
+        let argument = "x-dead-letter-exchange";
+        assert_eq!(current(&refusal("none"), argument), Some("none"));
+        assert_eq!(current(&refusal("'dead'"), argument), Some("'dead'"));
+        assert_eq!(current(&refusal("none"), "x-queue-type"), None);
     }
 }

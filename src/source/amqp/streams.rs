@@ -4,7 +4,7 @@
 //! is missing at its beginning, and a stream that was made anew under its old name, show in no
 //! other way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -21,6 +21,8 @@ use crate::source::{Item, Order, What};
 
 /// So long nothing comes at the end of a stream.
 const END_PAUSE: Duration = Duration::from_millis(500);
+/// After so long the end is where it was met last: a busy stream never pauses.
+const END_MAX: Duration = Duration::from_secs(2);
 /// Between two looks for an operator's decision.
 const HALTED_TICK: Duration = Duration::from_millis(50);
 
@@ -123,11 +125,15 @@ impl Session<'_> {
         let told = |error: lapin::Error| error.to_string();
         let last = StreamStart::Last.argument();
         let (channel, mut consumer) = link.look(self.settings, last).await.map_err(told)?;
-        let mut end = None;
+        let (mut end, since) = (None, Instant::now());
         while let Ok(next) = tokio::time::timeout(END_PAUSE, consumer.next()).await {
             let delivery = next.ok_or("the broker cancelled the consumer")?.map_err(told)?;
             end = super::delivery::stream_offset(&delivery).map(|offset| Offset(offset.0 + 1));
-            if end.is_some_and(|end| enough.is_some_and(|enough| end >= enough)) {
+            let met = match enough {
+                Some(enough) => end.is_some_and(|end| end >= enough),
+                None => since.elapsed() >= END_MAX,
+            };
+            if met {
                 break;
             }
             // Credit for the rest of the chunk.
