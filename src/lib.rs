@@ -18,8 +18,9 @@ pub mod rows;
 pub mod source;
 pub mod wal;
 
-// Rank 2: one collection.
+// Rank 2: one collection; the forms that messages come in.
 pub mod collection;
+pub mod format;
 
 // Rank 3: all collections, positions and dead letters.
 pub mod catalog;
@@ -27,6 +28,7 @@ pub mod catalog;
 // Rank 4: the stages of the line.
 pub mod api;
 pub mod apply;
+pub mod forward;
 pub mod ingest;
 pub mod maintain;
 

@@ -3,6 +3,8 @@
 //! One prefix, base units last, `_total` on counters; labels are bounded (source, topic,
 //! partition, collection, reason, route), never ids.
 
+mod letters;
+
 use std::sync::Arc;
 
 use prometheus::{
@@ -12,6 +14,8 @@ use prometheus::{
 
 use crate::position::{Position, Stream};
 
+pub use letters::LetterMetrics;
+
 /// Cheap to clone: all clones count into the same registry.
 #[derive(Clone)]
 pub struct Metrics {
@@ -20,6 +24,7 @@ pub struct Metrics {
     pub wal: Arc<WalMetrics>,
     pub collection: Arc<CollectionMetrics>,
     pub http: Arc<HttpMetrics>,
+    pub letters: Arc<LetterMetrics>,
 }
 
 /// Per source, or per partition (`source`, `topic`, `partition`; a queue's partition is `-`).
@@ -38,6 +43,30 @@ pub struct SourceMetrics {
     pub reconnects: IntCounterVec,
     pub pressure: IntGaugeVec,
     pub blocked: IntGaugeVec,
+    pub rebuilds: IntCounterVec,
+}
+
+impl SourceMetrics {
+    /// Removes every series of a partition that is no longer there.
+    pub fn forget(&self, stream: &Stream) {
+        let labels = stream_labels(stream);
+        let labels = labels.each();
+        for counters in [&self.received, &self.decoded, &self.duplicates] {
+            // One that was never made is as good as removed.
+            let _ = counters.remove_label_values(&labels);
+        }
+        let gauges = [
+            &self.durable_offset,
+            &self.applied_offset,
+            &self.committed_offset,
+            &self.end_offset,
+            &self.halted,
+        ];
+        for gauges in gauges {
+            let _ = gauges.remove_label_values(&labels);
+        }
+        let _ = self.lag_seconds.remove_label_values(&labels);
+    }
 }
 
 pub struct WalMetrics {
@@ -69,7 +98,7 @@ pub struct CollectionMetrics {
     pub graph_builds: IntCounterVec,
     pub merges: IntCounterVec,
     /// Records applied since the data directory was made, as checkpointed, by kind
-    /// (`operations`, `duplicate`, `dead_letter`, `refused`, `moved`, `start`).
+    /// (`operations`, `duplicate`, `dead_letter`, `refused`, `moved`, `start`, `redrive`, `drop`).
     pub applied_records: IntGaugeVec,
     pub dead_letters: IntGauge,
 }
@@ -131,6 +160,7 @@ impl Default for Metrics {
             wal: Arc::new(metrics.1),
             collection: Arc::new(metrics.2),
             http: Arc::new(metrics.3),
+            letters: Arc::new(letters::letters(&make)),
             registry,
         }
     }
@@ -243,6 +273,11 @@ fn source(make: &Make<'_>) -> SourceMetrics {
         blocked: make.gauges(
             "pointd_source_blocked",
             "1 while the broker blocks publishers on the source's connection.",
+            &["source"],
+        ),
+        rebuilds: make.counters(
+            "pointd_source_rebuilds_total",
+            "Clients given up for a new one, because they stood still or failed for good.",
             &["source"],
         ),
     }

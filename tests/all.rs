@@ -4,6 +4,8 @@ mod brokers;
 mod contract;
 mod cpu;
 mod durable;
+mod faults;
+mod formats;
 mod harness;
 mod pipeline;
 mod poison;

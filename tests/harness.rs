@@ -116,6 +116,15 @@ impl Pointd {
         self.child.wait().unwrap();
     }
 
+    /// SIGSTOP: it does nothing until [`Pointd::thaw`], and closes nothing.
+    pub fn freeze(&self) {
+        crate::brokers::signal(self.child.id(), "-STOP");
+    }
+
+    pub fn thaw(&self) {
+        crate::brokers::signal(self.child.id(), "-CONT");
+    }
+
     /// SIGTERM, and the exit status it ends with.
     pub fn terminate(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();

@@ -107,6 +107,41 @@ fn the_lines_of_a_file_reach_a_queue() {
 }
 
 #[test]
+fn the_form_and_the_packing_are_told_to_either_broker() {
+    let form = ["--format", "protobuf", "--compress", "zstd", "--points", "10", "--dim", "4"];
+    let told = |bench: &Bench| {
+        bench.wait_for_messages(10);
+        let (_, delivery) = &bench.messages()[0];
+        let header = |name: &str| {
+            let found = delivery.headers.iter().find(|(given, _)| given == name);
+            String::from_utf8_lossy(&found.unwrap().1).into_owned()
+        };
+        assert_eq!(header("content-type"), "application/protobuf");
+        assert_eq!(header("content-encoding"), "zstd");
+        assert_eq!(header("type"), "qdrant.UpsertPoints");
+    };
+    if let Some(kafka) = Kafka::shared("headers of what is produced") {
+        let (brokers, topic) = (kafka.bootstrap(), unique("produced"));
+        kafka.create_topic(&topic, 1);
+        succeeds(&produce(&[&form[..], &["--brokers", &brokers, "--topic", &topic]].concat()));
+        let bench = Bench::new(Kind::Kafka, true);
+        let source = start_kafka(&bench, &kafka_settings(&brokers, &topic), vec![]);
+        told(&bench);
+        bench.stop(source);
+    }
+    if let Some(rabbit) = RabbitMq::shared("properties of what is produced") {
+        let (url, queue) = (rabbit.url(), unique("produced"));
+        rabbit.declare(&queue, true);
+        succeeds(&produce(&[&form[..], &["--amqp-url", &url, "--queue", &queue]].concat()));
+        let bench = Bench::new(Kind::Amqp, true);
+        let settings = AmqpSettings::new(&url, &queue);
+        let source = AmqpSource { name: "test".into(), settings }.spawn(bench.wiring()).unwrap();
+        told(&bench);
+        bench.stop(source);
+    }
+}
+
+#[test]
 fn a_broker_and_something_to_publish_must_be_named() {
     for arguments in [
         &["--points", "1"][..],

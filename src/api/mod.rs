@@ -57,6 +57,7 @@ use answer::Answer;
 use error::ApiError;
 use reading::Reading;
 
+pub use dead_letters::{Forwarding, Redecode};
 pub use readiness::Readiness;
 pub use routes::router;
 pub use server::{BindError, Bound, bind};
@@ -83,6 +84,9 @@ pub struct Doors {
     pub applied: watch::Receiver<Seq>,
     /// Which log the seqs are numbers of.
     pub log_id: LogId,
+    pub redecode: Redecode,
+    /// How the forwarding of dead letters stands, if there is any.
+    pub forwarding: Option<Forwarding>,
 }
 
 /// What a handler is given: the doors, the limits, and the permits that keep them.

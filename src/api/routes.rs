@@ -54,6 +54,9 @@ fn service_routes() -> Router<Arc<Shared>> {
         .route("/metrics", get(service::metrics))
         .route("/sources", get(sources::list))
         .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/{seq}", get(dead_letters::show))
+        .route("/dead-letters/redrive", post(dead_letters::redrive))
+        .route("/dead-letters/drop", post(dead_letters::drop))
 }
 
 fn collection_routes() -> Router<Arc<Shared>> {

@@ -138,6 +138,11 @@ impl ApiKey {
         ApiKey(key.into())
     }
 
+    /// For whoever asks the daemon with it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Takes as long for a wrong first byte as for a wrong last one.
     pub(super) fn is(&self, given: &[u8]) -> bool {
         use subtle::ConstantTimeEq;

@@ -55,7 +55,8 @@ struct StreamView {
     #[serde(flatten)]
     state: ShownState<StreamState>,
     /// Messages delivered since the process started.
-    received: u64,
+    received_messages: u64,
+    received: Option<Offset>,
     durable: Option<Offset>,
     applied: Option<Offset>,
     committed: Option<Offset>,
@@ -186,6 +187,7 @@ impl StreamView {
         StreamView {
             place: Place::of(&report.stream),
             state: ShownState::Told(report.state),
+            received_messages: report.received_messages,
             received: report.received,
             durable,
             applied,
@@ -202,7 +204,8 @@ impl StreamView {
         StreamView {
             place: Place::of(&progress.stream),
             state: ShownState::Remembered { state: "not_assigned" },
-            received: 0,
+            received_messages: 0,
+            received: None,
             durable: progress.next,
             applied: progress.next,
             committed: None,

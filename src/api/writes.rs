@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::error::ApiError;
 use super::{Deadline, Shared};
 use crate::catalog::Outcome;
-use crate::operation::{Message, Operation};
+use crate::operation::{Body, Message, Operation};
 use crate::position::Seq;
 
 /// Where the HTTP door puts its writes. The daemon connects it to the log.
@@ -19,13 +19,17 @@ pub trait Writes: Send + Sync {
     /// `waits`, the answer carries a receiver that hears of the outcome once readers see it;
     /// a receiver that is dropped changes nothing.
     fn write(&self, message: Message) -> BoxFuture<'static, Result<Written, WriteError>>;
+
+    /// Appends what an operator decided about dead letters, in the order of the calls. Taken
+    /// however many letters are kept; the answer carries the outcome's receiver always.
+    fn decide(&self, body: Body) -> BoxFuture<'static, Result<Written, WriteError>>;
 }
 
 /// A durable write.
 #[derive(Debug)]
 pub struct Written {
     pub seq: Seq,
-    /// There if the message waits.
+    /// There if the message waits, and for a decision.
     pub outcome: Option<oneshot::Receiver<Outcome>>,
 }
 

@@ -59,6 +59,8 @@ impl Gauges {
             ("refused", counters.refused),
             ("moved", counters.moved),
             ("start", counters.starts),
+            ("redrive", counters.redrives),
+            ("drop", counters.drops),
         ] {
             collection.applied_records.with_label_values(&[kind]).set(count as i64);
         }

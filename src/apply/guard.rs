@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::catalog::{Applied, Catalog, Outcome};
 use crate::operation::{
-    Body, InvalidBody, Message, Original, Reason, Refusal, Rejection, decode, to_json,
+    Body, InvalidBody, Message, Original, Reason, Redrive, Refusal, Rejection, decode, to_json,
 };
 use crate::position::Seq;
 
@@ -71,7 +71,11 @@ fn rejected(body: Body) -> Body {
             Original { value: to_json(&message).into(), ..Original::default() }
         }
         Body::Rejected(rejection) => rejection.original,
-        // Only a position: there is no message to keep.
+        // Its letter is kept already.
+        Body::Redrive(Redrive { letter, .. }) => {
+            return Body::Redrive(Redrive { letter, attempt: Err(by_operator()) });
+        }
+        // Only a position, or letters to drop: there is no message to keep.
         other => return other,
     };
     Body::Rejected(Rejection { refusal: by_operator(), original })
@@ -96,8 +100,8 @@ mod tests {
 
     #[test]
     fn a_position_is_kept_though_its_record_is_rejected() {
-        assert_eq!(rejected(Body::Moved), Body::Moved);
-        let start = Body::Start { forget_others: true };
+        assert_eq!(rejected(Body::moved()), Body::moved());
+        let start = Body::start(true);
         assert_eq!(rejected(start.clone()), start);
     }
 }

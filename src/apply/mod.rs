@@ -14,6 +14,7 @@
 
 mod gauges;
 mod guard;
+mod letters;
 mod pace;
 mod recover;
 mod run;
@@ -31,6 +32,7 @@ use crate::position::Seq;
 use crate::shutdown::Shutdown;
 
 pub use guard::ApplyError;
+pub use letters::Gates;
 pub use recover::{RecoverError, Recovered, recover};
 
 /// After a checkpoint that failed, the next is tried no sooner.
@@ -60,6 +62,7 @@ pub struct Lines {
     pub checkpoints: CheckpointRequests,
     /// Raised to the highest seq that readers see.
     pub applied: watch::Sender<Seq>,
+    pub gates: Gates,
 }
 
 /// Applies what is durable. Runs on a thread of its own.
@@ -71,6 +74,7 @@ pub struct Applier {
     applied: watch::Sender<Seq>,
     pace: pace::Pace,
     gauges: gauges::Gauges,
+    letters: letters::Letters,
 }
 
 impl Applier {
@@ -89,6 +93,7 @@ impl Applier {
         lines.applied.send_replace(catalog.applied());
         Applier {
             gauges: gauges::Gauges::new(metrics),
+            letters: letters::Letters::new(lines.gates, metrics),
             catalog,
             reject,
             frames: lines.frames,

@@ -4,6 +4,7 @@ use crossbeam_channel::select;
 
 use super::Applier;
 use super::guard::{ApplyError, apply};
+use super::letters::Letters;
 use crate::catalog::{Applied, Durable, Frame, Outcome};
 use crate::operation::Body;
 
@@ -22,13 +23,13 @@ impl Applier {
     pub fn run(mut self) -> Result<(), ApplyError> {
         // A long replay makes one due at once.
         self.pace.want_if_due(&self.catalog);
-        self.gauges.publish(&self.catalog);
+        self.publish();
         loop {
             match self.wake() {
                 Wake::Frame(frame) => {
                     let bytes = frame.bytes;
                     let applied = self.frame(frame);
-                    self.gauges.publish(&self.catalog);
+                    self.publish();
                     if applied.is_err() {
                         self.pace.shutdown().ask();
                         return applied;
@@ -42,6 +43,11 @@ impl Applier {
                 }
             }
         }
+    }
+
+    fn publish(&mut self) {
+        self.gauges.publish(&self.catalog);
+        self.letters.publish(&self.catalog);
     }
 
     fn wake(&mut self) -> Wake {
@@ -76,12 +82,23 @@ impl Applier {
         for Durable { seq, time, position, body, reply } in frame.records {
             let waits = matches!(&body, Body::Message(message) if message.waits);
             let again = matches!(&body, Body::Duplicate);
+            let decision = Letters::decision(&self.catalog, &body);
             let record = Applied { seq, time, position: position.clone(), body };
             match apply(&self.catalog, record, &self.reject) {
                 Ok(outcome) => {
                     let rejected = self.reject.contains(&seq);
                     let moved = position.as_ref().filter(|_| !again);
-                    self.gauges.record(moved, &outcome, rejected || !waits);
+                    let letter = decision.is_none() && (rejected || !waits);
+                    self.gauges.record(moved, &outcome, letter);
+                    match (&decision, &outcome) {
+                        (Some(decision), _) => {
+                            self.letters.decided(&self.catalog, decision, &outcome);
+                        }
+                        (None, Outcome::Refused(refusal)) if letter => {
+                            self.letters.kept(position.as_ref(), refusal);
+                        }
+                        _ => {}
+                    }
                     replies.extend(reply.map(|reply| (reply, outcome)));
                 }
                 Err(error) => {

@@ -32,7 +32,9 @@ impl Catalog {
                 Err(refusal) => Outcome::Refused(refusal),
             },
             Body::Rejected(rejection) => Outcome::Refused(rejection.refusal.clone()),
-            Body::Duplicate | Body::Moved | Body::Start { .. } => Outcome::Nothing,
+            Body::Redrive(redrive) => self.redrive(record.seq, redrive),
+            Body::DropLetters(letters) => self.drops(letters),
+            Body::Duplicate | Body::Moved { .. } | Body::Start { .. } => Outcome::Nothing,
         };
         let letter = match &outcome {
             Outcome::Refused(refusal) => letter(&record, refusal),
@@ -42,8 +44,10 @@ impl Catalog {
         let counters = &mut state.counters;
         let counter = match (&record.body, &outcome) {
             (Body::Duplicate, _) => &mut counters.duplicates,
-            (Body::Moved, _) => &mut counters.moved,
+            (Body::Moved { .. }, _) => &mut counters.moved,
             (Body::Start { .. }, _) => &mut counters.starts,
+            (Body::Redrive(_), _) => &mut counters.redrives,
+            (Body::DropLetters(_), _) => &mut counters.drops,
             (_, Outcome::Refused(_)) if letter.is_some() => &mut counters.dead_letters,
             (_, Outcome::Refused(_)) => &mut counters.refused,
             _ => &mut counters.operations,
@@ -56,6 +60,7 @@ impl Catalog {
         if let Some(letter) = letter {
             state.dead_letters.push(letter);
         }
+        state.decide(record.seq, &record.body, &outcome);
         state.applied = record.seq;
         outcome
     }
@@ -81,7 +86,7 @@ impl Catalog {
         }
     }
 
-    fn change(&self, seq: Seq, message: &Message) -> Result<(), Refusal> {
+    pub(super) fn change(&self, seq: Seq, message: &Message) -> Result<(), Refusal> {
         match change(message)? {
             Change::Create { schema, from_config } => {
                 self.create(seq, message, schema, from_config)
@@ -210,10 +215,14 @@ fn shown(name: &str) -> String {
 
 /// The dead letter of a refused record; none if its writer is there to be told.
 fn letter(record: &Applied, refusal: &Refusal) -> Option<Arc<DeadLetter>> {
-    let (original, collection) = match &record.body {
+    let (original, collection, rewritten) = match &record.body {
         Body::Message(message) if message.waits => return None,
-        Body::Message(message) => (original(message), Some(message.collection.clone())),
-        Body::Rejected(rejection) => (owned(&rejection.original), None),
+        Body::Message(message) => {
+            let rewritten = message.original.is_none();
+            (original(message), Some(message.collection.clone()), rewritten)
+        }
+        // One without a position can only have been rejected by an operator, out of its record.
+        Body::Rejected(rejection) => (owned(&rejection.original), None, record.position.is_none()),
         _ => return None,
     };
     Some(Arc::new(DeadLetter {
@@ -223,6 +232,9 @@ fn letter(record: &Applied, refusal: &Refusal) -> Option<Arc<DeadLetter>> {
         refusal: refusal.clone(),
         original,
         collection,
+        rewritten,
+        redrives: 0,
+        redriven_at: None,
     }))
 }
 

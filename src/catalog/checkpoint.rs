@@ -1,23 +1,17 @@
 //! Sealing the state between two records, and making it durable as one manifest.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use super::manifest::{CollectionEntry, DeadLetterFile, Manifest};
+use super::manifest::{CollectionEntry, Manifest};
 use super::streams::Streams;
 use super::windows::{Windows, WindowsFile};
+use super::windows_directory;
 use super::{Catalog, CheckpointError, Counters, DeadLetter, Held, MANIFEST};
-use super::{dead_letters, dead_letters_directory, windows_directory};
 use crate::collection::{Collection, Flushed, Sealed};
 use crate::position::Seq;
 use crate::wal::LogId;
 
-/// With more dead-letter files than this, a checkpoint writes them all into one.
-const DEAD_LETTER_FILES_MAX: usize = 4;
-
-const LETTERS: &str = "a dead-letter file's content, before the manifest names it";
-const LETTERS_NAME: &str = "a dead-letter file's name, before the manifest names it";
 const WINDOWS: &str = "the windows' content, before the manifest names it";
 const WINDOWS_NAME: &str = "the windows file's name, before the manifest names it";
 const CONTENT: &str = "the manifest's content, before it gets its name";
@@ -110,44 +104,6 @@ impl Catalog {
         Ok((entry, flushed))
     }
 
-    /// Dead letters that are in no file yet go into a new one; all of them, if there are many
-    /// files or some of their letters have been discarded.
-    fn write_dead_letters(
-        &self,
-        letters: &[Arc<DeadLetter>],
-        number: u64,
-    ) -> Result<Vec<DeadLetterFile>, CheckpointError> {
-        let manifest = self.manifest();
-        let known = manifest.as_ref().map_or(&[][..], |manifest| &manifest.dead_letters);
-        let written = known.last().map_or(Seq(0), |file| file.last);
-        let in_files = letters.partition_point(|letter| letter.seq <= written);
-        let whole = known.iter().map(|file| file.letters).sum::<u64>() == in_files as u64;
-        let (mut files, new) = if whole && known.len() < DEAD_LETTER_FILES_MAX {
-            (known.to_vec(), &letters[in_files..])
-        } else if whole && in_files == letters.len() {
-            (known.to_vec(), &[][..])
-        } else {
-            (Vec::new(), letters)
-        };
-        if let (Some(first), Some(last)) = (new.first(), new.last()) {
-            let path = dead_letters_directory(&self.directory);
-            let content = dead_letters::encode(new.iter().map(|letter| &**letter))
-                .map_err(|error| CheckpointError::not_written(&path)(error.into()))?;
-            let file = DeadLetterFile {
-                number,
-                letters: new.len() as u64,
-                first: first.seq,
-                last: last.seq,
-                length_bytes: content.len() as u64,
-                crc32c: crc32c::crc32c(&content),
-            };
-            let path = path.join(file.name());
-            self.write_letters(&path, &content).map_err(CheckpointError::not_written(path))?;
-            files.push(file);
-        }
-        Ok(files)
-    }
-
     /// Always whole: 32 bytes a message, and most of them are new.
     fn write_windows(
         &self,
@@ -170,13 +126,6 @@ impl Catalog {
         };
         write().map_err(CheckpointError::not_written(&path))?;
         Ok(Some(file))
-    }
-
-    fn write_letters(&self, path: &Path, content: &[u8]) -> std::io::Result<()> {
-        let file = self.disk.create(path)?;
-        file.write_at(content, 0)?;
-        file.sync(LETTERS)?;
-        self.disk.sync_dir(&dead_letters_directory(&self.directory), LETTERS_NAME)
     }
 
     /// A reader after any crash sees the old manifest or the new one. Up to the rename nothing

@@ -24,9 +24,11 @@
 mod apply;
 mod checkpoint;
 mod dead_letters;
+mod decisions;
 mod error;
 mod frame;
 mod handover;
+mod letter_files;
 mod lock;
 mod manifest;
 mod open;
@@ -49,7 +51,7 @@ use crate::operation::{Body, Refusal};
 use crate::position::{Position, Seq, UnixMillis};
 
 pub use checkpoint::SealedCatalog;
-pub use dead_letters::DeadLetter;
+pub use dead_letters::{DeadLetter, HTTP, LettersKept};
 pub use error::{CatalogError, CheckpointError};
 pub use frame::{Durable, Frame};
 pub use handover::{Answer, CheckpointRequests, CheckpointWork, handover};
@@ -101,7 +103,7 @@ pub enum Outcome {
     Applied,
     /// It is a dead letter now, unless its writer waits for this answer.
     Refused(Refusal),
-    /// A duplicate, or only a position.
+    /// A duplicate, or only a position; or a decision about dead letters that are gone.
     Nothing,
 }
 
@@ -118,6 +120,12 @@ pub struct Counters {
     pub refused: u64,
     pub moved: u64,
     pub starts: u64,
+    /// Attempts at dead letters, whatever came of them.
+    #[serde(default)]
+    pub redrives: u64,
+    /// Records that gave dead letters up, of one or of many.
+    #[serde(default)]
+    pub drops: u64,
 }
 
 /// All collections, positions and dead letters of one data directory.

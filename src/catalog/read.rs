@@ -1,10 +1,11 @@
 //! What others ask the catalog.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use super::{Catalog, Counters, DeadLetter, Identity, StreamProgress};
+use super::{Catalog, Counters, DeadLetter, Identity, LettersKept, StreamProgress};
 use crate::collection::Collection;
 use crate::position::{Offset, Position, Seq, Stream};
 use crate::wal::{Anchor, LogId};
@@ -81,10 +82,55 @@ impl Catalog {
         state.dead_letters.len() >= letters || state.dead_letters.bytes() >= bytes
     }
 
-    /// Forgets the dead letters up to `last`, and says how many. An operator's decision, not in
-    /// the log: it holds once a checkpoint has it, and a crash before that brings them back.
-    pub fn discard_dead_letters(&self, last: Seq) -> usize {
-        self.state_mut().dead_letters.discard(last)
+    /// `None` if it is gone.
+    pub fn dead_letter(&self, seq: Seq) -> Option<Arc<DeadLetter>> {
+        self.state().dead_letters.get(seq).cloned()
+    }
+
+    /// Those behind `seq` that are wanted, oldest first: at most `count`, and no more once they
+    /// take `bytes`.
+    pub fn dead_letters_after(
+        &self,
+        seq: Seq,
+        count: usize,
+        bytes: u64,
+        wanted: &dyn Fn(&DeadLetter) -> bool,
+    ) -> Vec<Arc<DeadLetter>> {
+        let (state, mut taken) = (self.state(), 0);
+        let wanted = state.dead_letters.after(seq).filter(|letter| wanted(letter));
+        let few = wanted.take(count).take_while(|letter| {
+            let room = taken < bytes;
+            taken += letter.bytes();
+            room
+        });
+        few.cloned().collect()
+    }
+
+    pub fn dead_letter_seqs_after(
+        &self,
+        seq: Seq,
+        wanted: &dyn Fn(&DeadLetter) -> bool,
+    ) -> BTreeSet<Seq> {
+        let state = self.state();
+        let wanted = state.dead_letters.after(seq).filter(|letter| wanted(letter));
+        wanted.map(|letter| letter.seq).collect()
+    }
+
+    /// How many are kept, by source and reason.
+    pub fn dead_letters_kept(&self) -> LettersKept {
+        self.state().dead_letters.kept().clone()
+    }
+
+    /// How many are kept of one source.
+    pub fn dead_letters_of(&self, source: &str) -> u64 {
+        let state = self.state();
+        let of_source = state.dead_letters.kept().iter().filter(|((of, _), _)| of == source);
+        of_source.map(|(_, count)| count).sum()
+    }
+
+    /// Rises whenever a dead letter comes, changes or goes.
+    pub fn dead_letter_changes(&self) -> u64 {
+        self.state().dead_letters.changes()
     }
 
     /// Gives a word when an index was asked for that has to be filled.

@@ -39,7 +39,7 @@ pub struct Place {
 impl Streams {
     /// Takes note of one record's position.
     pub fn take(&mut self, position: &Position, body: &Body, time: UnixMillis) {
-        if let Body::Start { forget_others } = body {
+        if let Body::Start { forget_others, .. } = body {
             self.forget(&position.stream, *forget_others);
         }
         if !self.0.contains_key(&position.stream) {
@@ -54,7 +54,7 @@ impl Streams {
         }
         match (&position.mark, body) {
             // What was known before, or only skipped over, never moves a stream backwards.
-            (Mark::Next(next), Body::Duplicate | Body::Moved) => {
+            (Mark::Next(next), Body::Duplicate | Body::Moved { .. }) => {
                 place.next = place.next.max(Some(*next));
             }
             (Mark::Next(next), _) => {
@@ -167,13 +167,13 @@ mod tests {
         streams.progress().iter().filter_map(|progress| Some(progress.next?.0)).collect()
     }
 
-    const START: Body = Body::Start { forget_others: false };
+    const START: Body = Body::Start { forget_others: false, why: None };
 
     #[test]
     fn only_a_start_moves_a_partition_back() {
         let (mut streams, stream) = (Streams::default(), partition("c", 1, 0));
         take(&mut streams, &stream, 10, &START);
-        for body in [Body::Duplicate, Body::Moved] {
+        for body in [Body::Duplicate, Body::moved()] {
             take(&mut streams, &stream, 7, &body);
             assert_eq!(nexts(&streams), [10]);
             take(&mut streams, &stream, 12, &body);
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(clusters(&streams), ["c", "c", "d"]);
         assert_eq!(streams.positions("orders").len(), 3);
         assert!(streams.positions("other").is_empty());
-        let start = Body::Start { forget_others: true };
+        let start = Body::start(true);
         take(&mut streams, &partition("e", 1, 0), 0, &start);
         assert_eq!(clusters(&streams), ["e"]);
     }

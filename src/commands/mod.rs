@@ -1,6 +1,8 @@
 //! The command line: arguments, then configuration, then one command.
 
 mod check;
+mod client;
+mod dead_letters;
 mod log;
 pub mod produce;
 pub mod sample;
@@ -34,6 +36,9 @@ enum Command {
     /// Look into the log.
     #[command(subcommand)]
     Wal(wal::WalCommand),
+    /// Look at messages that could not be applied, try them again, or give them up.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
 }
 
 /// Where the configuration comes from.
@@ -70,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Produce(args) => produce::run(args).map_err(Into::into),
         Command::Wal(command) => wal::run(&command),
+        Command::DeadLetters(command) => dead_letters::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

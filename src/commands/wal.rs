@@ -9,6 +9,7 @@ use clap::Subcommand;
 use humantime_serde::re::humantime;
 
 use super::CommandError;
+use crate::operation::{Body, decode};
 use crate::position::UnixMillis;
 use crate::wal::inspect::{Fact, FrameFacts, HeaderFacts, RecordFacts, walk};
 
@@ -163,8 +164,14 @@ impl<W: Write> Table<'_, W> {
             Some(Ok(position)) => position.to_string(),
             Some(Err(error)) => format!("! {error}"),
         };
-        let (seq, time, bytes) = (record.seq, time(record.time), record.body_bytes);
-        writeln!(self.out, "      seq {seq:<12} {time}  {bytes:>9} bytes  {position}")
+        let (seq, time, bytes) = (record.seq, time(record.time), record.body.len());
+        let decided = match decode(record.body.clone()) {
+            Ok(Body::Moved { why: Some(why) } | Body::Start { why: Some(why), .. }) => {
+                format!("  decided: {why}")
+            }
+            _ => String::new(),
+        };
+        writeln!(self.out, "      seq {seq:<12} {time}  {bytes:>9} bytes  {position}{decided}")
     }
 }
 

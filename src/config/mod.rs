@@ -4,15 +4,17 @@
 //! cannot work, and says which file or variable a wrong value came from and what would be
 //! right. Nothing is guessed: an unknown key is an error.
 
+mod dead_letters;
 mod load;
 mod mask;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use dead_letters::DeadLetterSettings;
 pub use load::{ConfigError, Overrides, load};
 pub use mask::render_masked;
 pub use settings::{
-    CollectionSettings, LogFormat, LogSettings, SampleSettings, Settings, ShutdownSettings,
-    SourceKind, SourceSettings, StorageSettings, VectorSettings,
+    CollectionSettings, LogFormat, LogSettings, OnRefusal, SampleSettings, Settings,
+    ShutdownSettings, SourceKind, SourceSettings, StorageSettings, VectorSettings,
 };

@@ -7,11 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::dead_letters::DeadLetterSettings;
 use crate::api::ApiSettings;
 use crate::apply::ApplierOptions;
 use crate::catalog::CatalogOptions;
+use crate::format::{Decoding, Format, InvalidTopics, TopicCollections};
 use crate::index::FieldIndex;
 use crate::ingest::IngestSettings;
+use crate::operation::Limits;
 use crate::point::{Distance, FieldSchema, Path, Schema, UNNAMED, VectorParams};
 use crate::source::amqp::AmqpSettings;
 use crate::source::embedded::EmbeddedSettings;
@@ -29,6 +32,7 @@ pub struct Settings {
     /// Collections to create, once: one that was deleted by hand is not made again.
     pub collections: BTreeMap<String, CollectionSettings>,
     pub source: Vec<SourceSettings>,
+    pub dead_letters: DeadLetterSettings,
     /// Publishes the sample catalogue to the embedded broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<SampleSettings>,
@@ -219,16 +223,37 @@ pub struct SourceSettings {
     /// The collection of messages that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
-    /// Messages that are remembered to recognise what a publisher sends again: same message id,
-    /// same body. 0: none.
+    /// How many of the last `message-id`s are remembered, to recognise what a publisher sends
+    /// again. 0: none.
     #[serde(default)]
     pub message_id_window: usize,
+    /// What the values are; by default what each one's `content-type` says.
+    #[serde(default)]
+    pub format: Format,
+    /// The collection of messages that name none, by topic: a name, or a pattern that begins with
+    /// `^`. Before `collection`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub collections: BTreeMap<String, String>,
+    /// What a message that is refused does to those behind it.
+    #[serde(default)]
+    pub on_refusal: OnRefusal,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amqp: Option<AmqpSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedSettings>,
+}
+
+/// What happens when a message of a source is refused. It is kept as a dead letter in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRefusal {
+    /// What is behind it goes on.
+    #[default]
+    DeadLetter,
+    /// The source stops until an operator has redriven or dropped it.
+    Halt,
 }
 
 /// The one kind a source is of.
@@ -247,6 +272,16 @@ impl SourceSettings {
             (None, None, Some(embedded)) => Some(SourceKind::Embedded(embedded)),
             _ => None,
         }
+    }
+
+    /// How its messages are read.
+    pub fn decoding(&self, limits: &Limits) -> Result<Decoding, InvalidTopics> {
+        Ok(Decoding {
+            format: self.format,
+            collection: self.collection.clone(),
+            topics: TopicCollections::new(&self.collections)?,
+            limits: limits.clone(),
+        })
     }
 }
 
@@ -289,7 +324,8 @@ impl Settings {
                 return Err(("sample.points_per_second".into(), "give at least 1".into()));
             }
         }
-        self.validate_sources()
+        self.validate_sources()?;
+        self.dead_letters.validate(&self.source)
     }
 
     fn validate_sources(&self) -> Result<(), Fault> {
@@ -308,6 +344,12 @@ impl Settings {
             if source.message_id_window > MESSAGE_ID_WINDOW_MAX {
                 let detail = format!("give at most {MESSAGE_ID_WINDOW_MAX}");
                 return Err((key("message_id_window"), detail));
+            }
+            TopicCollections::new(&source.collections)
+                .map_err(|error| (key("collections"), error.to_string()))?;
+            if source.amqp.is_some() && !source.collections.is_empty() {
+                let detail = "a queue has no topics: give its `collection`";
+                return Err((key("collections"), detail.into()));
             }
             let (kind, validated) = match source.kind() {
                 Some(SourceKind::Kafka(kafka)) => {
@@ -344,17 +386,14 @@ impl StorageSettings {
         if self.log_file_bytes < 4096 {
             return Err(("log_file_bytes", "give at least 4096".into()));
         }
-        if self.checkpoint_wal_bytes == 0 {
-            return Err(("checkpoint_wal_bytes", "give at least 1".into()));
-        }
-        if self.head_bytes_max == 0 {
-            return Err(("head_bytes_max", "give at least 1".into()));
-        }
-        if self.dead_letters_max == 0 {
-            return Err(("dead_letters_max", "give at least 1".into()));
-        }
-        if self.dead_letter_bytes_max == 0 {
-            return Err(("dead_letter_bytes_max", "give at least 1".into()));
+        let zeros = [
+            ("checkpoint_wal_bytes", self.checkpoint_wal_bytes == 0),
+            ("head_bytes_max", self.head_bytes_max == 0),
+            ("dead_letters_max", self.dead_letters_max == 0),
+            ("dead_letter_bytes_max", self.dead_letter_bytes_max == 0),
+        ];
+        if let Some((key, _)) = zeros.into_iter().find(|(_, zero)| *zero) {
+            return Err((key, "give at least 1".into()));
         }
         if !(0.0..=1.0).contains(&self.dead_share_max) {
             return Err(("dead_share_max", "give a share from 0 to 1".into()));

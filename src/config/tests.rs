@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::format::TopicCollections;
 
 struct Written {
     _dir: tempfile::TempDir,
@@ -64,6 +65,54 @@ fn faults_name_the_key_and_what_would_be_right() {
             "source[1].name",
             "unique",
         ),
+        (
+            "[[source]]\nname = \"a\"\nembedded = {}\ncollections = { \"^a(\" = \"c\" }",
+            "source[0].collections",
+            "not a pattern",
+        ),
+        (
+            "[[source]]\nname = \"a\"\nembedded = {}\ncollections = { a = \"\" }",
+            "source[0].collections",
+            "1 to 255 bytes",
+        ),
+        (
+            "[[source]]\nname = \"a\"\namqp = { url = \"amqp://b\", queue = \"q\" }\n\
+             collections = { a = \"c\" }",
+            "source[0].collections",
+            "a queue has no topics",
+        ),
+        (
+            "[[source]]\nname = \"a\"\nembedded = {}\nformat = \"xml\"",
+            "source[0].format",
+            "protobuf",
+        ),
+        ("[[source]]\nname = \"a\"\non_refusal = \"stop\"", "source[0].on_refusal", "halt"),
+        ("[dead_letters.forward]", "dead_letters.forward", "exactly one of"),
+        (
+            "[dead_letters.forward]\nsources = [\"a\"]\n[dead_letters.forward.kafka]\n\
+             brokers = \"b\"\ntopic = \"t\"",
+            "dead_letters.forward.sources",
+            "no source",
+        ),
+        (
+            "[[source]]\nname = \"a\"\n[source.kafka]\nbrokers = \"b:1\"\ntopics = [\"t\"]\n\
+             group = \"g\"\n[dead_letters.forward.kafka]\nbrokers = \"c\"\ntopic = \"t\"",
+            "dead_letters.forward",
+            "for ever",
+        ),
+        (
+            "[[source]]\nname = \"a\"\n[source.amqp]\nurl = \"amqp://b\"\nqueue = \"q\"\n\
+             [dead_letters.forward.amqp]\nurl = \"amqp://b\"\nrouting_key = \"q\"",
+            "dead_letters.forward",
+            "for ever",
+        ),
+        (
+            "[[source]]\nname = \"a\"\non_refusal = \"halt\"\n[source.amqp]\n\
+             url = \"amqp://b\"\nqueue = \"q\"\n[dead_letters.forward]\nthen = \"drop\"\n\
+             [dead_letters.forward.amqp]\nurl = \"amqp://b\"\nrouting_key = \"r\"",
+            "dead_letters.forward.then",
+            "keep",
+        ),
         ("[sample]\ncollection = \"c\"\npoints_per_second = 1", "sample", "embedded"),
     ];
     for (text, key, remedy) in cases {
@@ -76,6 +125,19 @@ fn faults_name_the_key_and_what_would_be_right() {
 #[test]
 fn what_is_not_toml_is_refused_with_its_line() {
     assert!(refusal("[api\n").contains("line 1"));
+}
+
+#[test]
+fn topics_keep_their_dots_and_their_case() {
+    let file = written(
+        "[[source]]\nname = \"a\"\nembedded = {}\n\
+         collections = { \"Orders.eu\" = \"c\", \"^Orders\\\\.\" = \"d\" }",
+    );
+    let settings = load(&file.path, &Overrides::default()).unwrap();
+    let topics = TopicCollections::new(&settings.source[0].collections).unwrap();
+    assert_eq!(topics.of("Orders.eu"), Some("c"));
+    assert_eq!(topics.of("Orders.us"), Some("d"));
+    assert_eq!(topics.of("orders.us"), None);
 }
 
 #[test]

@@ -7,10 +7,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::DaemonError;
-use crate::api::{self, ApiSettings, Bound, Doors, WriteError, Writes, Written};
+use crate::api::{self, ApiSettings, Bound, Doors, Redecode, WriteError, Writes, Written};
 use crate::catalog::Catalog;
-use crate::ingest::{DurableOffsets, Submit, SubmitError, Submitted};
-use crate::operation::{Message, Operation};
+use crate::config::Settings;
+use crate::ingest::{Decoder, DurableOffsets, Submit, SubmitError, Submitted};
+use crate::operation::{Body, Message, Operation};
 use crate::position::{Offset, Stream};
 use crate::source::status::{SourceReport, Status};
 
@@ -38,18 +39,34 @@ impl Writes for LogWrites {
                 "the disk is full but for storage.reserve_bytes, which is kept for deletes".into();
             return std::future::ready(Err(WriteError::Stopped { why })).boxed();
         }
-        let submitted = self.submit.write(message).map_err(|error| match error {
-            SubmitError::Full => WriteError::Full,
-            SubmitError::Closed => WriteError::Closed,
-        });
-        async move {
-            let Submitted { durable, applied: outcome } = submitted?;
-            // The appender ends only with the process.
-            let seq = durable.await.map_err(|_| WriteError::Closed)?;
-            Ok(Written { seq, outcome })
-        }
-        .boxed()
+        durable(self.submit.write(message)).boxed()
     }
+
+    fn decide(&self, body: Body) -> BoxFuture<'static, Result<Written, WriteError>> {
+        let submitted = self.submit.decide(body);
+        durable(submitted).boxed()
+    }
+}
+
+async fn durable(submitted: Result<Submitted, SubmitError>) -> Result<Written, WriteError> {
+    let Submitted { durable, applied: outcome } = submitted.map_err(|error| match error {
+        SubmitError::Full => WriteError::Full,
+        SubmitError::Closed => WriteError::Closed,
+    })?;
+    // The appender ends only with the process.
+    let seq = durable.await.map_err(|_| WriteError::Closed)?;
+    Ok(Written { seq, outcome })
+}
+
+/// Decodes the original of a dead letter as its source would today.
+pub(super) fn redecode(settings: &Settings, decoder: Decoder) -> Redecode {
+    let names: Vec<String> = settings.source.iter().map(|source| source.name.clone()).collect();
+    Arc::new(move |stream, original| {
+        let place = stream.and_then(|it| names.iter().position(|name| name == it.source()));
+        // The last decodes for those that are not there.
+        let place = place.unwrap_or(names.len());
+        decoder.again(place, stream.and_then(Stream::topic), original)
+    })
 }
 
 /// Whether it may leave more behind than was there: anything but a deletion.

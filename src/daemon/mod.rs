@@ -9,8 +9,10 @@
 //! durable and tell their brokers; then the HTTP door; then each stage ends when the one before
 //! it has ended and its queue is empty; the last checkpoint is the end.
 
+mod bounds;
 mod configured;
 mod doors;
+mod forward;
 mod sources;
 mod stages;
 
@@ -25,6 +27,7 @@ use crate::api::{self, BindError, Doors, Readiness};
 use crate::apply::{ApplyError, RecoverError};
 use crate::catalog::CheckpointError;
 use crate::config::Settings;
+use crate::forward::CursorError;
 use crate::metrics::Metrics;
 use crate::position::Seq;
 use crate::shutdown::Shutdown;
@@ -32,6 +35,7 @@ use crate::source::embedded::EmbeddedBroker;
 use crate::wal::AppendError;
 
 use doors::{LogWrites, SourceReports};
+use forward::Forward;
 use sources::Sources;
 use stages::Stages;
 
@@ -41,6 +45,7 @@ pub struct Daemon {
     shutdown: Shutdown,
     sources: Sources,
     stages: Stages,
+    forward: Forward,
     http: JoinHandle<Result<(), DaemonError>>,
     deadline: std::time::Duration,
 }
@@ -54,6 +59,8 @@ pub enum StartError {
     Recover(#[from] RecoverError),
     #[error("source `{name}`: {detail}")]
     Source { name: String, detail: String },
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
     #[error("collection `{name}` of the configuration: {detail}")]
     Collection { name: String, detail: String },
     #[error("a thread could not be started: {0}")]
@@ -89,6 +96,7 @@ impl Daemon {
         let stages = Stages::start(settings, reject, &metrics, &shutdown)?;
         stages.create_configured(&settings.collections)?;
         let sources = Sources::start(settings, &stages, &metrics, &shutdown)?;
+        let forward = Forward::start(settings, &stages, &metrics, &shutdown)?;
         let readiness = Readiness::new();
         stages.add_readiness(&readiness);
         let doors = Doors {
@@ -103,13 +111,15 @@ impl Daemon {
             metrics,
             shutdown: shutdown.clone(),
             applied: stages.applied.clone(),
+            redecode: doors::redecode(settings, stages.decoder.clone()),
+            forwarding: forward.report(),
             log_id: stages.log_id,
         };
         let address = bound.address();
         let http = doors::serve(bound, settings.api.clone(), doors)?;
         info!(%address, "serving");
         let deadline = settings.shutdown.deadline;
-        Ok(Daemon { address, shutdown, sources, stages, http, deadline })
+        Ok(Daemon { address, shutdown, sources, stages, forward, http, deadline })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -129,7 +139,7 @@ impl Daemon {
     /// Runs until SIGTERM, SIGINT or a failure, then stops everything in data order. An error
     /// is the first failure.
     pub fn run(self) -> Result<(), DaemonError> {
-        let Daemon { shutdown, sources, stages, http, deadline, .. } = self;
+        let Daemon { shutdown, sources, stages, forward, http, deadline, .. } = self;
         stages::wait_until_asked(&shutdown)?;
         let begun = Instant::now();
         info!(deadline_seconds = deadline.as_secs(), "stopping");
@@ -137,7 +147,8 @@ impl Daemon {
         std::thread::Builder::new().name("stop".into()).spawn(move || {
             let sources = sources.join();
             let http = http.join().unwrap_or(Err(DaemonError::Panicked("http")));
-            let _ = ended.send(stages.join().and(sources).and(http));
+            let forward = forward.join();
+            let _ = ended.send(stages.join().and(sources).and(http).and(forward));
         })?;
         match end.recv_timeout(deadline) {
             Ok(result) => {

@@ -17,7 +17,7 @@ use crate::source::amqp::AmqpSource;
 use crate::source::embedded::EmbeddedBroker;
 use crate::source::kafka::KafkaSource;
 use crate::source::status::{Kind, Status};
-use crate::source::{Gate, Order, Watermark, Wiring};
+use crate::source::{Order, Watermark, Wiring};
 
 /// The file in the data directory that says where the embedded broker is: `host:port topic`.
 /// For people and scripts; nothing reads it back.
@@ -50,7 +50,7 @@ impl Sources {
             let Some(kind) = source.kind() else {
                 return Err(failed("give exactly one kind".into()));
             };
-            let (watermark, gate) = (Watermark::default(), Gate::default());
+            let (watermark, gate) = (Watermark::default(), stages.gate(&source.name));
             let (order, orders) = crossbeam_channel::bounded(ORDERS_MAX);
             sources.orders.insert(source.name.clone(), order);
             let wiring = |kind: Kind| Wiring {
@@ -65,11 +65,12 @@ impl Sources {
             };
             let positions = stages.catalog.positions(&source.name);
             let name = source.name.clone();
+            let identify = source.message_id_window > 0;
             let thread = match kind {
                 SourceKind::Kafka(kafka) => {
                     let settings = kafka.clone();
                     let wiring = sources.wire(wiring(Kind::Kafka));
-                    KafkaSource { name, settings, positions, embedded: None }
+                    KafkaSource { name, settings, positions, identify, embedded: None }
                         .spawn(wiring)
                         .map_err(|error| failed(error.to_string()))?
                 }
@@ -81,7 +82,7 @@ impl Sources {
                     let cluster = broker.cluster_id().to_owned();
                     sources.brokers.push(broker);
                     let wiring = sources.wire(wiring(Kind::Embedded));
-                    KafkaSource { name, settings, positions, embedded: Some(cluster) }
+                    KafkaSource { name, settings, positions, identify, embedded: Some(cluster) }
                         .spawn(wiring)
                         .map_err(|error| failed(error.to_string()))?
                 }

@@ -9,16 +9,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::bounds::{ballast, duplicates, gauges, windows};
 use super::{DaemonError, StartError};
 use crate::api::Readiness;
-use crate::apply::{Applier, ApplierOptions, Lines, Recovered, recover};
+use crate::apply::{Applier, ApplierOptions, Gates, Lines, Recovered, recover};
 use crate::catalog::{Catalog, CatalogOptions, handover};
-use crate::config::Settings;
-use crate::disk::ballast::Ballast;
-use crate::disk::{Disk, free_bytes};
+use crate::config::{OnRefusal, Settings};
+use crate::disk::Disk;
+use crate::format::{Decoding, Format, TopicCollections};
 use crate::ingest::{
-    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Gauges, Intake, Queue,
-    SourceDecoding, Submit, Valve, Work, applier_channel, run_worker,
+    Appender, AppenderEnds, Decoder, DurableOffsets, Intake, Queue, SourceDecoding, Submit, Valve,
+    Work, applier_channel, run_worker,
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
@@ -43,6 +44,9 @@ pub(super) struct Stages {
     no_room: Arc<AtomicBool>,
     valve: Arc<Valve>,
     queue: Queue,
+    gates: Gates,
+    /// Decodes for the sources, in their order, and last for those that there are no longer.
+    pub decoder: Decoder,
     /// In data order, with the names their panics are reported under.
     threads: Vec<(&'static str, Stage)>,
 }
@@ -60,6 +64,7 @@ impl Stages {
         let positions = positions(settings, &catalog);
         show_positions(&positions, recovered.recovery.last, metrics);
         let log_id = recovered.wal.log_id();
+        let gates = gates(settings, &catalog);
         let (requests, work) = handover();
         let ballast = ballast(settings);
         let maintainer = Maintainer::new(
@@ -79,7 +84,13 @@ impl Stages {
             settings.storage.applier_options(),
             reject.clone(),
             recovered.replayed_bytes,
-            Lines { frames: frames_out, asked, checkpoints: requests, applied: raise_applied },
+            Lines {
+                frames: frames_out,
+                asked,
+                checkpoints: requests,
+                applied: raise_applied,
+                gates: gates.clone(),
+            },
             metrics,
             shutdown.clone(),
         );
@@ -104,7 +115,8 @@ impl Stages {
             metrics: metrics.clone(),
         };
         let appender = Appender::new(ends, ends_out);
-        let mut threads = decoders(settings, &catalog, &work, metrics, shutdown)?;
+        let decoder = decoder(settings, &catalog, metrics)?;
+        let mut threads = decoders(&decoder, decode_threads(settings), &work, shutdown)?;
         threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
         threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
         threads.push(spawn("maintain", shutdown, move || Ok(maintainer.run()?))?);
@@ -113,11 +125,27 @@ impl Stages {
             indexer.run();
             Ok(())
         })?);
-        Ok(Stages { catalog, offsets, applied, log_id, no_room, valve, queue, threads })
+        Ok(Stages {
+            catalog,
+            offsets,
+            applied,
+            log_id,
+            no_room,
+            valve,
+            queue,
+            gates,
+            decoder,
+            threads,
+        })
     }
 
     pub fn submit(&self) -> Submit {
         self.queue.submit()
+    }
+
+    /// Closed behind a message of this source that it may not pass.
+    pub fn gate(&self, source: &str) -> Gate {
+        self.gates.of(source)
     }
 
     /// The door of the source at this place in the configuration.
@@ -237,70 +265,46 @@ fn open(
     Ok(recovered)
 }
 
-/// The sources that have a window, and how large.
-fn windows(settings: &Settings) -> impl Iterator<Item = (String, usize)> {
-    let sources = settings.source.iter().filter(|source| source.message_id_window > 0);
-    sources.map(|source| (source.name.clone(), source.message_id_window))
+/// Of the sources that may not pass a message that is refused. Those of which letters are kept
+/// begin behind a closed one.
+fn gates(settings: &Settings, catalog: &Catalog) -> Gates {
+    let halting = settings.source.iter().filter(|source| source.on_refusal == OnRefusal::Halt);
+    let gates = Gates::new(halting.map(|source| source.name.clone()));
+    gates.close_behind_kept(catalog);
+    gates
 }
 
-fn duplicates(settings: &Settings, catalog: &Catalog, positions: Vec<Position>) -> Duplicates {
-    let mut duplicates = Duplicates::new(positions);
-    for (source, size) in windows(settings) {
-        duplicates.watch(&source, size, catalog.window(&source));
-    }
-    duplicates
-}
-
-/// What intake looks at to stop in time.
-fn gauges(settings: &Settings, catalog: &Arc<Catalog>) -> Gauges {
-    let directory = settings.storage.dir.clone();
-    let (full, over) = (catalog.clone(), catalog.clone());
-    // What brokers have delivered by the time a bound is reached can all be poison.
-    let prefetched: usize =
-        settings.source.iter().filter_map(|it| Some(usize::from(it.amqp.as_ref()?.prefetch))).sum();
-    let more = settings.storage.dead_letters_max / 10 + prefetched;
-    let more_bytes =
-        settings.storage.dead_letter_bytes_max / 10 + settings.ingest.queue_bytes_max as u64;
-    Gauges {
-        disk_free_bytes: Arc::new(move || free_bytes(&directory).ok()),
-        reserve_bytes: settings.storage.reserve_bytes(),
-        dead_letters_full: Arc::new(move || full.dead_letters_full()),
-        dead_letters_over: Arc::new(move || over.dead_letters_over(more, more_bytes)),
-    }
-}
-
-/// Kept where the configuration asks for it. After recovery, which may need the room.
-fn ballast(settings: &Settings) -> Option<Arc<Ballast>> {
-    let storage = &settings.storage;
-    if storage.ballast_bytes == 0 {
-        return None;
-    }
-    let reserve = storage.reserve_bytes();
-    let ballast = Ballast::new(&Disk::new(), &storage.dir, storage.ballast_bytes, reserve);
-    ballast.restore();
-    Some(Arc::new(ballast))
+fn decoder(
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+    metrics: &Metrics,
+) -> std::io::Result<Decoder> {
+    let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
+    let each = settings.source.iter().map(|source| {
+        let halts = source.on_refusal == OnRefusal::Halt;
+        source.decoding(&limits).map(|decoding| SourceDecoding { decoding, halts })
+    });
+    let mut sources = each.collect::<Result<Vec<_>, _>>().map_err(std::io::Error::other)?;
+    // Letters of a source that is no longer configured are read like those that came over HTTP.
+    let (format, topics) = (Format::Auto, TopicCollections::default());
+    let gone = Decoding { format, collection: None, topics, limits };
+    sources.push(SourceDecoding { decoding: gone, halts: false });
+    let catalog = catalog.clone();
+    Ok(Decoder {
+        sources: Arc::new(sources),
+        check: Arc::new(move |message| catalog.check(message)),
+        metrics: metrics.clone(),
+    })
 }
 
 /// The threads that decode, for every source.
 fn decoders(
-    settings: &Settings,
-    catalog: &Arc<Catalog>,
+    decoder: &Decoder,
+    count: usize,
     work: &crossbeam_channel::Receiver<Work>,
-    metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> std::io::Result<Vec<(&'static str, Stage)>> {
-    let limits = Limits { message_bytes_max: settings.ingest.message_bytes_max };
-    let sources = settings.source.iter().map(|source| SourceDecoding {
-        collection: source.collection.clone(),
-        limits: limits.clone(),
-    });
-    let catalog = catalog.clone();
-    let decoder = Decoder {
-        sources: Arc::new(sources.collect()),
-        check: Arc::new(move |message| catalog.check(message)),
-        metrics: metrics.clone(),
-    };
-    let each = (0..decode_threads(settings)).map(|_| {
+    let each = (0..count).map(|_| {
         let (decoder, work) = (decoder.clone(), work.clone());
         spawn("decode", shutdown, move || {
             run_worker(&decoder, &work);

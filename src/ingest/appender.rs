@@ -196,17 +196,22 @@ impl Appender {
         });
         let repeated = self.ends.duplicates.repeated(run);
         for (at, item) in decoded.into_iter().enumerate() {
-            self.take_item(item, at < repeated);
+            if let Some(why) = self.take_item(item, at < repeated) {
+                // What stands before it is in the log and will be recognised when it comes again;
+                // the batch as a whole is not acknowledged.
+                return batch.gate.close(why);
+            }
         }
         self.frame.watermarks.push((batch.watermark, batch.number));
     }
 
-    /// `repeated`: already known as a duplicate.
-    fn take_item(&mut self, item: Decoded, repeated: bool) {
+    /// `repeated`: already known as a duplicate. Gives the reason why nothing of its source may
+    /// be taken behind it, if so.
+    fn take_item(&mut self, item: Decoded, repeated: bool) -> Option<String> {
         let duplicates = &mut self.ends.duplicates;
         let verdict = match &item.body {
-            Body::Moved => duplicates.judge_move(&item.position),
-            Body::Start { .. } => duplicates.judge_start(&item.position),
+            Body::Moved { .. } => duplicates.judge_move(&item.position),
+            Body::Start { why, .. } => duplicates.judge_start(&item.position, why.is_some()),
             _ if repeated => Verdict::Duplicate,
             _ => {
                 let connection = item.redelivered.map_or(0, |came| came.connection);
@@ -217,12 +222,21 @@ impl Appender {
             }
         };
         let (body, encoded) = match verdict {
-            Verdict::Passed => return,
+            Verdict::Passed => return None,
             Verdict::New => (item.body, item.body_encoded),
             Verdict::Duplicate => {
                 self.ends.metrics.duplicate(&item.position);
                 (Body::Duplicate, encode(&Body::Duplicate))
             }
+        };
+        let why = match &body {
+            Body::Rejected(rejection) if item.halts => {
+                let why = rejection.refusal.halts_its_source();
+                let source = item.position.stream.source();
+                tracing::error!(source, why, "nothing more is taken of a source");
+                Some(why)
+            }
+            _ => None,
         };
         let record = Unnumbered {
             time: item.time,
@@ -232,6 +246,7 @@ impl Appender {
             reply: None,
         };
         self.frame.push(record, Some(item.position_encoded), encoded);
+        why
     }
 
     fn take_write(&mut self, write: Write) {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::format::{self, Decoding, Incoming};
 use crate::metrics::{Metrics, stream_labels};
-use crate::operation::{
-    Body, Limits, Message, Original, Reason, Refusal, Rejection, decode_message, encode,
-};
+use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection, encode};
 use crate::position::{Position, Stream, UnixMillis};
 use crate::source::{Batch, Delivery, Item, Redelivery, What};
 
@@ -22,6 +21,8 @@ pub struct Decoded {
     pub body: Body,
     pub body_encoded: Bytes,
     pub redelivered: Option<Redelivery>,
+    /// It was refused, and its source may not pass it.
+    pub halts: bool,
 }
 
 /// A batch for a worker.
@@ -39,9 +40,9 @@ pub type DoubtCheck = Arc<dyn Fn(&Message) -> Result<(), Refusal> + Send + Sync>
 /// How one source's messages are read.
 #[derive(Clone, Debug)]
 pub struct SourceDecoding {
-    /// For messages that name no collection.
-    pub collection: Option<String>,
-    pub limits: Limits,
+    pub decoding: Decoding,
+    /// Whether nothing behind a message that is refused may be taken.
+    pub halts: bool,
 }
 
 /// Decodes for every source; shared by the workers.
@@ -81,11 +82,13 @@ impl Decoder {
     fn decode(&self, source: usize, item: Item) -> Decoded {
         let (time, redelivered, body) = match item.what {
             What::Message(delivery) => {
-                (delivery.time, delivery.redelivered, self.decode_guarded(source, delivery))
+                let (time, redelivered) = (delivery.time, delivery.redelivered);
+                let topic = item.position.stream.topic();
+                (time, redelivered, self.decode_guarded(source, topic, delivery))
             }
-            What::Moved => (UnixMillis::now(), None, Body::Moved),
-            What::Start { forget_others } => {
-                (UnixMillis::now(), None, Body::Start { forget_others })
+            What::Moved { why } => (UnixMillis::now(), None, Body::Moved { why }),
+            What::Start { forget_others, why } => {
+                (UnixMillis::now(), None, Body::Start { forget_others, why })
             }
         };
         Decoded {
@@ -93,25 +96,49 @@ impl Decoder {
             position_encoded: item.position.encode(),
             position: item.position,
             body_encoded: encode(&body),
+            halts: self.sources[source].halts && matches!(body, Body::Rejected(_)),
             body,
             redelivered,
         }
     }
 
+    /// Decodes what was kept of a delivery once more, as its source would today. A value that is
+    /// empty counts as none, as the two are kept alike.
+    pub fn again(
+        &self,
+        source: usize,
+        topic: Option<&str>,
+        original: &Original,
+    ) -> Result<Message, Refusal> {
+        let incoming = Incoming {
+            topic,
+            key: original.key.as_deref(),
+            value: Some(&*original.value).filter(|value| !value.is_empty()),
+            headers: &original.headers,
+        };
+        let decoding = &self.sources[source].decoding;
+        let decode = AssertUnwindSafe(|| format::decode(&incoming, decoding));
+        std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()))
+    }
+
     /// A message that makes the decoder panic must not end the process at every start: it has no
     /// seq yet that could be rejected, and the broker would deliver it for ever.
-    fn decode_guarded(&self, source: usize, delivery: Delivery) -> Body {
+    fn decode_guarded(&self, source: usize, topic: Option<&str>, delivery: Delivery) -> Body {
         let kept = delivery.clone();
-        let decode = AssertUnwindSafe(|| self.decode_delivery(source, delivery));
+        let decode = AssertUnwindSafe(|| self.decode_delivery(source, topic, delivery));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| {
-            let detail = "a fault of the decoder, not of the message: please report it";
-            let refusal = Refusal::new(Reason::DecoderFault, detail);
-            Body::Rejected(Rejection { refusal, original: original(kept) })
+            Body::Rejected(Rejection { refusal: decoder_fault(), original: original(kept) })
         })
     }
 
-    fn decode_delivery(&self, source: usize, delivery: Delivery) -> Body {
-        match self.message(source, &delivery) {
+    fn decode_delivery(&self, source: usize, topic: Option<&str>, delivery: Delivery) -> Body {
+        let incoming = Incoming {
+            topic,
+            key: delivery.key.as_deref(),
+            value: delivery.value.as_deref(),
+            headers: &delivery.headers,
+        };
+        match format::decode(&incoming, &self.sources[source].decoding) {
             Ok(mut message) => {
                 if (self.check)(&message).is_err() {
                     message.original = Some(original(delivery));
@@ -121,15 +148,11 @@ impl Decoder {
             Err(refusal) => Body::Rejected(Rejection { refusal, original: original(delivery) }),
         }
     }
+}
 
-    fn message(&self, source: usize, delivery: &Delivery) -> Result<Message, Refusal> {
-        let Some(value) = &delivery.value else {
-            let detail = "the message has no value: give a JSON message as value";
-            return Err(Refusal::new(Reason::MissingValue, detail));
-        };
-        let decoding = &self.sources[source];
-        decode_message(value, decoding.collection.as_deref(), &decoding.limits)
-    }
+fn decoder_fault() -> Refusal {
+    let detail = "a fault of the decoder, not of the message: please report it";
+    Refusal::new(Reason::DecoderFault, detail)
 }
 
 fn original(delivery: Delivery) -> Original {

@@ -128,11 +128,10 @@ impl Duplicates {
         }
     }
 
-    /// Judges where a stream begins. A partition that has a position has begun; a queue can
-    /// begin again under its name, and its source says so only if it has.
-    pub fn judge_start(&mut self, position: &Position) -> Verdict {
-        let begun = self.offsets.contains_key(&position.stream);
-        if begun && position.stream.partition().is_some() {
+    /// Judges where a stream begins: only a stream that has no position yet can begin, unless
+    /// someone decided that it begins again.
+    pub fn judge_start(&mut self, position: &Position, decided: bool) -> Verdict {
+        if !decided && self.offsets.contains_key(&position.stream) {
             return Verdict::Passed;
         }
         self.appended(position, 0);
@@ -189,7 +188,9 @@ mod tests {
         assert_eq!(known.judge(&kafka(11), 0), Verdict::Duplicate);
         assert_eq!(known.judge_move(&kafka(11)), Verdict::Passed);
         assert_eq!(known.judge_move(&kafka(12)), Verdict::New);
-        assert_eq!(known.judge_start(&kafka(3)), Verdict::Passed);
+        assert_eq!(known.judge_start(&kafka(3), false), Verdict::Passed);
+        assert_eq!(known.judge_start(&kafka(3), true), Verdict::New);
+        assert_eq!(known.judge(&kafka(4), 0), Verdict::New);
     }
 
     #[test]

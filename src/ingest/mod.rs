@@ -41,7 +41,7 @@ pub struct IngestSettings {
     pub queue_bytes_max: usize,
     /// Batches and HTTP writes waiting; when full, sources pause and writes are refused.
     pub queue_batches_max: usize,
-    /// Bytes of one message's value; a larger one is a dead letter.
+    /// Bytes of one message's value, packed and unpacked; a larger one is a dead letter.
     pub message_bytes_max: usize,
     /// Bytes of one frame: what one fsync covers.
     pub frame_bytes_max: usize,

@@ -185,7 +185,7 @@ fn batch_bytes(batch: &Batch) -> usize {
                     + delivery.key.as_ref().map_or(0, Bytes::len)
                     + ITEM_BYTES
             }
-            What::Moved | What::Start { .. } => ITEM_BYTES,
+            What::Moved { .. } | What::Start { .. } => ITEM_BYTES,
         })
         .sum()
 }
@@ -232,6 +232,19 @@ impl Submit {
         let write = Write { time: UnixMillis::now(), body, encoded, durable, applied };
         match self.queue.entries.try_send(Entry::Write(write)) {
             Ok(()) => Ok(Submitted { durable: durable_out, applied: applied_out }),
+            Err(TrySendError::Full(_)) => Err(SubmitError::Full),
+            Err(TrySendError::Disconnected(_)) => Err(SubmitError::Closed),
+        }
+    }
+
+    /// Appends what an operator decided about dead letters. Taken however many of them are kept.
+    pub fn decide(&self, body: Body) -> Result<Submitted, SubmitError> {
+        let (durable, durable_out) = oneshot::channel();
+        let (applied, applied_out) = oneshot::channel();
+        let (time, encoded) = (UnixMillis::now(), encode(&body));
+        let write = Write { time, body, encoded, durable, applied: Some(applied) };
+        match self.queue.entries.try_send(Entry::Write(write)) {
+            Ok(()) => Ok(Submitted { durable: durable_out, applied: Some(applied_out) }),
             Err(TrySendError::Full(_)) => Err(SubmitError::Full),
             Err(TrySendError::Disconnected(_)) => Err(SubmitError::Closed),
         }

@@ -11,6 +11,7 @@ use crossbeam_channel::Receiver;
 use super::*;
 use crate::catalog::Frame;
 use crate::disk::{Disk, Step, Witness};
+use crate::format::{Decoding, Format, TopicCollections};
 use crate::metrics::Metrics;
 use crate::operation::{Body, Limits, Reason};
 use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
@@ -55,6 +56,11 @@ struct Line {
 }
 
 fn line(settings: &IngestSettings) -> Line {
+    line_of(settings, false)
+}
+
+/// `halts`: nothing of the source is taken behind a message that is refused.
+fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     let directory = tempfile::tempdir().unwrap();
     let (metrics, watermark) = (Metrics::new(), Watermark::default());
     let guard = Arc::new(Guard {
@@ -68,8 +74,13 @@ fn line(settings: &IngestSettings) -> Line {
     let (queue, ends) = Queue::new(settings, valve.clone(), &metrics);
     let decoder = Decoder {
         sources: Arc::new(vec![SourceDecoding {
-            collection: None,
-            limits: Limits { message_bytes_max: settings.message_bytes_max },
+            decoding: Decoding {
+                format: Format::Auto,
+                collection: None,
+                topics: TopicCollections::default(),
+                limits: Limits { message_bytes_max: settings.message_bytes_max },
+            },
+            halts,
         }]),
         check: Arc::new(|message| match &*message.collection {
             "fault" => panic!("a decoder's fault"),
@@ -253,6 +264,67 @@ fn a_message_that_makes_the_decoder_panic_becomes_a_dead_letter() {
     assert_eq!(rejection.refusal.reason, Reason::DecoderFault);
     assert!(rejection.original.value.starts_with(b"{"));
     assert!(matches!(&bodies[1], Body::Message(_)), "{bodies:?}");
+}
+
+#[test]
+fn behind_a_refused_message_nothing_is_taken_nor_acknowledged_until_the_gate_is_opened() {
+    let line = line_of(&IngestSettings::default(), true);
+    let (gate, watermark) = (Gate::default(), line.watermark.clone());
+    let intake = line.queue.intake(0, watermark.clone(), gate.clone(), DurableOffsets::default());
+    let poisoned = |number, mut batch: Batch| {
+        batch.number = number;
+        let What::Message(delivery) = &mut batch.items[1].what else { unreachable!() };
+        delivery.value = Some(Bytes::from_static(b"poison"));
+        batch
+    };
+    intake.offer(batch(1, 0..2)).unwrap();
+    intake.offer(poisoned(2, batch(2, 2..6))).unwrap();
+    intake.offer(batch(3, 6..8)).unwrap();
+    while !gate.is_closed() {
+        std::thread::yield_now();
+    }
+    assert!(gate.why().unwrap().contains("not_json"), "{:?}", gate.why());
+    assert!(!gate.reopen(3), "nobody has decided");
+    // Another one of the same source, at once.
+    intake.offer(batch(4, 8..9)).unwrap();
+    gate.release();
+    assert!(gate.reopen(4));
+    // Delivered again, from where nothing was acknowledged.
+    intake.offer(poisoned(5, batch(5, 2..6))).unwrap();
+    intake.offer(batch(6, 6..9)).unwrap();
+    let frames = line.frames.clone();
+    drop(intake);
+    drop(line.queue);
+    line.appender.join().unwrap().unwrap();
+    let records: Vec<(u64, &str)> = frames
+        .iter()
+        .flat_map(|frame| frame.records)
+        .map(|record| {
+            let Mark::Next(next) = record.position.unwrap().mark else { unreachable!() };
+            let what = match record.body {
+                Body::Message(_) => "message",
+                Body::Rejected(_) => "letter",
+                Body::Duplicate => "again",
+                other => panic!("{other:?}"),
+            };
+            (next.0, what)
+        })
+        .collect();
+    let expected = [
+        (1, "message"),
+        (2, "message"),
+        (3, "message"),
+        (4, "letter"),
+        (3, "again"),
+        (4, "again"),
+        (5, "message"),
+        (6, "message"),
+        (7, "message"),
+        (8, "message"),
+        (9, "message"),
+    ];
+    assert_eq!(records, expected);
+    assert_eq!(watermark.get(), 6);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The JSON message: `{"collection": …, "<operation>": {…}}` or
-//! `{"collection": …, "operations": [{"<operation>": {…}}, …]}`.
+//! `{"collection": …, "operations": [{"<operation>": {…}}, …]}`, and the record form.
 
 use std::fmt;
 
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::record::RecordBody;
 use super::selector::{ClearPayloadBody, DeleteBody};
 use super::{
     DeletePayloadBody, DeleteVectorsBody, Message, Operation, OverwritePayloadBody, Reason,
@@ -26,27 +27,63 @@ pub struct Limits {
     pub message_bytes_max: usize,
 }
 
-/// Decodes one message. `collection` is the one to use where the message names none.
+impl Limits {
+    /// Refuses a value of more bytes than a message may have.
+    pub fn check(&self, bytes: usize) -> Result<(), Refusal> {
+        let max = self.message_bytes_max;
+        if bytes <= max {
+            return Ok(());
+        }
+        let detail = format!("the message has {bytes} bytes, more than the limit of {max}");
+        Err(Refusal::new(Reason::TooLarge, detail))
+    }
+}
+
+/// Decodes one message: operations, or a record, which shows in its `collection_name`.
+/// `collection` is the one to use where the message names none.
 pub fn decode_message(
     value: &[u8],
     collection: Option<&str>,
     limits: &Limits,
 ) -> Result<Message, Refusal> {
-    if value.len() > limits.message_bytes_max {
-        let (given, max) = (value.len(), limits.message_bytes_max);
-        let detail = format!("the message has {given} bytes, more than the limit of {max}");
-        return Err(Refusal::new(Reason::TooLarge, detail));
+    let body = read_message(value, limits)?;
+    if body.record.is_named() {
+        body.into_record(collection)
+    } else {
+        body.into_message(collection)
     }
+}
+
+/// Decodes one record, whether it names its collection or not.
+pub fn decode_record(
+    value: &[u8],
+    collection: Option<&str>,
+    limits: &Limits,
+) -> Result<Message, Refusal> {
+    read_message(value, limits)?.into_record(collection)
+}
+
+fn read_message(value: &[u8], limits: &Limits) -> Result<MessageBody, Refusal> {
+    limits.check(value.len())?;
     let text = std::str::from_utf8(value).map_err(|error| {
         let detail = format!("not UTF-8: a bad byte at {}", error.valid_up_to());
         Refusal::new(Reason::NotUtf8, detail)
     })?;
     check_nesting(value)?;
-    let body: MessageBody = serde_json::from_str(text).map_err(|error| {
-        let InvalidJson { reason, detail } = located::<MessageBody>(value, &error);
+    read(text)
+}
+
+/// Decodes what [`to_json`](super::to_json) wrote of a message that had passed the limits once.
+/// In that form it can be longer, and by its own brackets nest deeper, than they allow.
+pub fn decode_written(text: &str) -> Result<Message, Refusal> {
+    read(text)?.into_message(None)
+}
+
+fn read(text: &str) -> Result<MessageBody, Refusal> {
+    serde_json::from_str(text).map_err(|error| {
+        let InvalidJson { reason, detail } = located::<MessageBody>(text.as_bytes(), &error);
         Refusal::new(reason, detail)
-    })?;
-    body.into_message(collection)
+    })
 }
 
 /// Why [`parse`] could not.
@@ -121,6 +158,7 @@ struct MessageBody {
     single: Vec<OperationBody>,
     /// Given as `operations`.
     listed: Option<Vec<OperationBody>>,
+    record: RecordBody,
     unknown: Vec<String>,
 }
 
@@ -228,6 +266,7 @@ impl<'de> Deserialize<'de> for MessageBody {
                             return Err(serde::de::Error::duplicate_field("operations"));
                         }
                         "operations" => body.listed = Some(map.next_value()?),
+                        name if body.record.read(name, &mut map)? => {}
                         name => match OperationBody::read(name, &mut map)? {
                             OperationBody::Unknown(name) => body.unknown.push(name),
                             operation => body.single.push(operation),
@@ -267,7 +306,8 @@ impl<'de> Deserialize<'de> for OperationBody {
 
 impl MessageBody {
     fn into_message(self, default_collection: Option<&str>) -> Result<Message, Refusal> {
-        if let Some(name) = self.unknown.first() {
+        let unknown = self.unknown.first().map(String::as_str);
+        if let Some(name) = unknown.or(self.record.first_field()) {
             return Err(unknown_operation(name));
         }
         let mut single = self.single;
@@ -285,11 +325,18 @@ impl MessageBody {
                 return Err(Refusal::new(Reason::InvalidMessage, detail));
             }
         };
-        let Some(collection) = self.collection.or_else(|| default_collection.map(str::to_owned))
-        else {
-            let detail = "no `collection` in the message, and its source is configured with none";
-            return Err(Refusal::new(Reason::NoCollection, detail));
-        };
-        Ok(Message { collection, operations, original: None, waits: false })
+        Message::new(self.collection.as_deref().or(default_collection), operations)
+    }
+
+    fn into_record(self, default_collection: Option<&str>) -> Result<Message, Refusal> {
+        let is_alone = self.single.is_empty() && self.listed.is_none() && self.unknown.is_empty();
+        if !is_alone || self.collection.is_some() {
+            let detail = "a record of a point has `collection_name`, `id`, `vector` and `payload`, \
+                          and nothing else: operations are given beside `collection`";
+            return Err(Refusal::new(Reason::InvalidMessage, detail));
+        }
+        let named = self.record.collection.clone().filter(|name| !name.is_empty());
+        let operation = self.record.into_operation()?;
+        Message::new(named.as_deref().or(default_collection), vec![operation])
     }
 }

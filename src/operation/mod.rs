@@ -1,4 +1,4 @@
-//! What a message asks for, and its encodings: JSON on the way in, protobuf in the log.
+//! What a message asks for, and two of its encodings: JSON on the way in, and the log's own.
 //!
 //! A [`Body`] is what one log record says, with everything resolved: replay needs no
 //! configuration, clock or limit to know what it means. Whether an operation can be applied
@@ -9,9 +9,10 @@ mod changes;
 mod codec;
 mod encode_json;
 mod json;
+mod record;
 mod selector;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upsert;
 mod vectors;
 
@@ -19,6 +20,7 @@ use bytes::Bytes;
 
 use crate::filter::Filter;
 use crate::point::{FieldSchema, NamedVector, Path, Payload, PointId, Schema};
+use crate::position::Seq;
 
 pub use changes::{
     DeletePayloadBody, DeleteVectorsBody, OverwritePayloadBody, SetPayloadBody, UpdateVectorsBody,
@@ -26,10 +28,12 @@ pub use changes::{
 pub use codec::{InvalidBody, decode, encode};
 pub use encode_json::to_json;
 pub use json::{
-    InvalidJson, Limits, NESTING_MAX, OperationsBody, check_nesting, decode_message, parse,
+    InvalidJson, Limits, NESTING_MAX, OperationsBody, check_nesting, decode_message, decode_record,
+    decode_written, parse,
 };
-pub use selector::{ClearPayloadBody, DeleteBody};
+pub use selector::{ClearPayloadBody, DeleteBody, unsupported};
 pub use upsert::UpsertBody;
+pub use vectors::named_vector;
 
 /// What one log record says.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,12 +43,43 @@ pub enum Body {
     Rejected(Rejection),
     /// Already in the log at an earlier seq.
     Duplicate,
-    /// Only the position moved.
-    Moved,
-    /// Where consumption of a stream begins. See `source::What::Start`.
+    /// Only the position moved. `why` is there where someone decided it: what lies between was
+    /// given up.
+    Moved {
+        why: Option<String>,
+    },
+    /// Where consumption of a stream begins, or with a `why` begins again. See
+    /// `source::What::Start`.
     Start {
         forget_others: bool,
+        why: Option<String>,
     },
+    /// An operator's decision: these dead letters are given up. Of one that is gone already,
+    /// nothing is left to do.
+    DropLetters(Vec<Seq>),
+    /// An operator's decision: a dead letter is tried again.
+    Redrive(Redrive),
+}
+
+/// One more attempt at a dead letter. If the letter is gone when its turn comes (another attempt
+/// was applied, or it was dropped), the attempt does nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redrive {
+    pub letter: Seq,
+    /// As decoded now; or why it still cannot be.
+    pub attempt: Result<Message, Refusal>,
+}
+
+impl Body {
+    /// Nothing was between.
+    pub fn moved() -> Body {
+        Body::Moved { why: None }
+    }
+
+    /// A stream that had no position yet.
+    pub fn start(forget_others: bool) -> Body {
+        Body::Start { forget_others, why: None }
+    }
 }
 
 /// One or more operations on one collection, applied as a whole or not at all.
@@ -58,6 +93,19 @@ pub struct Message {
     /// Its writer waits for the outcome. Should it be refused, the writer is told, and no dead
     /// letter is kept. Part of the record, so that replay decides the same.
     pub waits: bool,
+}
+
+impl Message {
+    /// A message as it arrives: from a broker, nobody waits for it.
+    pub fn new(collection: Option<&str>, operations: Vec<Operation>) -> Result<Self, Refusal> {
+        let Some(collection) = collection else {
+            let detail = "no collection: name one in the message, in its header `collection`, or \
+                          in the configuration of its source";
+            return Err(Refusal::new(Reason::NoCollection, detail));
+        };
+        let collection = collection.to_owned();
+        Ok(Message { collection, operations, original: None, waits: false })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -160,6 +208,13 @@ impl Refusal {
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Refusal { reason, detail: detail.into() }
     }
+
+    /// What is said of a source that may not pass the message that was refused.
+    pub fn halts_its_source(&self) -> String {
+        let Refusal { reason, detail } = self;
+        let label = reason.label();
+        format!("a message was refused ({label}: {detail}): redrive or drop it, see /dead-letters")
+    }
 }
 
 macro_rules! reasons {
@@ -210,7 +265,7 @@ reasons! {
     InvalidSchema = 15, "invalid_schema";
     /// `serve --reject-seq`.
     RejectedByOperator = 16, "rejected_by_operator";
-    /// A value without a key that names a point (tombstones).
+    /// No value, and no key that names a point to delete (tombstones).
     MissingValue = 17, "missing_value";
     /// The collection is full: no slot is left.
     CollectionFull = 18, "collection_full";
@@ -218,6 +273,12 @@ reasons! {
     DecoderFault = 19, "decoder_fault";
     /// Vectors for a point that does not exist.
     UnknownPoint = 20, "unknown_point";
+    /// Not the protobuf message that its `type` says.
+    NotProtobuf = 21, "not_protobuf";
+    /// Packed in a way that is not known, or not as its `content-encoding` says.
+    InvalidEncoding = 22, "invalid_encoding";
+    /// Its `content-type` or `type` is none that is read.
+    UnknownFormat = 23, "unknown_format";
 }
 
 impl serde::Serialize for Reason {

@@ -53,7 +53,7 @@ pub(super) fn selector(
     refuse_shard_key(shard_key)?;
     let given = match (points, filter) {
         (Some(ids), None) => return Ok(Selector::Ids(ids)),
-        (None, Some(filter)) => return logged(filter),
+        (None, Some(filter)) => return Selector::by_filter(filter),
         (None, None) => "neither is given",
         (Some(_), Some(_)) => "both are given",
     };
@@ -62,13 +62,15 @@ pub(super) fn selector(
     Err(Refusal::new(Reason::InvalidMessage, detail))
 }
 
-/// The log keeps the filter as it is printed: one that cannot be may not get there.
-fn logged(filter: Filter) -> Result<Selector, Refusal> {
-    match serde_json::to_vec(&filter) {
-        Ok(_) => Ok(Selector::Filter(filter)),
-        Err(error) => {
-            let detail = format!("the filter cannot be kept in the log: {error}");
-            Err(Refusal::new(Reason::InvalidMessage, detail))
+impl Selector {
+    /// The log keeps the filter as it is printed: one that cannot be may not get there.
+    pub fn by_filter(filter: Filter) -> Result<Selector, Refusal> {
+        match serde_json::to_vec(&filter) {
+            Ok(_) => Ok(Selector::Filter(filter)),
+            Err(error) => {
+                let detail = format!("the filter cannot be kept in the log: {error}");
+                Err(Refusal::new(Reason::InvalidMessage, detail))
+            }
         }
     }
 }
@@ -81,7 +83,8 @@ pub(super) fn refuse_shard_key(given: &Option<IgnoredAny>) -> Result<(), Refusal
     }
 }
 
-pub(super) fn unsupported(what: &str, instead: &str) -> Refusal {
+/// The refusal of what Qdrant has and pointd has not; `instead` is what to do.
+pub fn unsupported(what: &str, instead: &str) -> Refusal {
     let detail = format!("{what} is not supported by pointd: {instead}");
     Refusal::new(Reason::InvalidMessage, detail)
 }

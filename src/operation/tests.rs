@@ -12,19 +12,19 @@ use crate::point::{Distance, FieldType, UNNAMED};
 
 const LIMITS: Limits = Limits { message_bytes_max: usize::MAX };
 
-fn any_id() -> impl Strategy<Value = PointId> {
+pub(crate) fn any_id() -> impl Strategy<Value = PointId> {
     prop_oneof![
         any::<u64>().prop_map(PointId::Number),
         any::<u128>().prop_map(|uuid| PointId::Uuid(Uuid::from_u128(uuid))),
     ]
 }
 
-fn any_values() -> impl Strategy<Value = Vec<f32>> {
+pub(crate) fn any_values() -> impl Strategy<Value = Vec<f32>> {
     let finite = any::<u32>().prop_map(f32::from_bits).prop_filter("finite", |v| v.is_finite());
     vec(finite, 1..8)
 }
 
-fn any_vectors() -> impl Strategy<Value = Vec<NamedVector>> {
+pub(crate) fn any_vectors() -> impl Strategy<Value = Vec<NamedVector>> {
     prop_oneof![
         any_values().prop_map(|values| vec![NamedVector { name: UNNAMED.to_owned(), values }]),
         btree_map(".*", any_values(), 0..3).prop_map(|named| {
@@ -33,7 +33,7 @@ fn any_vectors() -> impl Strategy<Value = Vec<NamedVector>> {
     ]
 }
 
-fn any_payload() -> impl Strategy<Value = Payload> {
+pub(crate) fn any_payload() -> impl Strategy<Value = Payload> {
     let value = prop_oneof![
         any::<Option<bool>>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
@@ -45,7 +45,7 @@ fn any_payload() -> impl Strategy<Value = Payload> {
 }
 
 /// A filter of a few of the language's forms; all of them are the filter's own tests'.
-fn any_filter() -> impl Strategy<Value = Filter> {
+pub(crate) fn any_filter() -> impl Strategy<Value = Filter> {
     let key = || any_path().prop_map(|path| json!(path.to_string()));
     let leaf = prop_oneof![
         vec(any_id(), 0..3).prop_map(|ids| json!({ "has_id": ids })),
@@ -61,12 +61,12 @@ fn any_filter() -> impl Strategy<Value = Filter> {
         .prop_map(|conditions| serde_json::from_value(json!({ "must": conditions })).unwrap())
 }
 
-fn any_path() -> impl Strategy<Value = Path> {
+pub(crate) fn any_path() -> impl Strategy<Value = Path> {
     let path = "[a-z]{1,3}(\\[\\])?(\\.([a-z]|\"a\\.b\")){0,2}";
     path.prop_map(|text: String| text.parse().unwrap())
 }
 
-fn any_selector() -> impl Strategy<Value = Selector> {
+pub(crate) fn any_selector() -> impl Strategy<Value = Selector> {
     prop_oneof![
         vec(any_id(), 0..4).prop_map(Selector::Ids),
         any_filter().prop_map(Selector::Filter),
@@ -74,7 +74,7 @@ fn any_selector() -> impl Strategy<Value = Selector> {
 }
 
 /// Every operation that messages have.
-fn any_point_operation() -> impl Strategy<Value = Operation> {
+pub(crate) fn any_point_operation() -> impl Strategy<Value = Operation> {
     let point = (any_id(), any_vectors(), any_payload());
     let vectors = any_vectors().prop_filter("at least one", |vectors| !vectors.is_empty());
     let vectors = (any_id(), vectors).prop_map(|(id, vectors)| PointVectors { id, vectors });
@@ -95,7 +95,7 @@ fn any_point_operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn any_message() -> impl Strategy<Value = Message> {
+pub(crate) fn any_message() -> impl Strategy<Value = Message> {
     (".*", vec(any_point_operation(), 0..4)).prop_map(|(collection, operations)| Message {
         collection,
         operations,
@@ -118,9 +118,47 @@ proptest! {
             value: Bytes::from_static(b"\xff"),
             headers: vec![("a".to_owned(), Bytes::from_static(b"b"))],
         });
-        let body = Body::Message(Message { waits, original, ..message });
-        prop_assert_eq!(decode(encode(&body)).unwrap(), body);
+        let message = Message { waits, original, ..message };
+        let redrive = Redrive { letter: Seq(u64::MAX), attempt: Ok(message.clone()) };
+        for body in [Body::Message(message), Body::Redrive(redrive)] {
+            prop_assert_eq!(decode(encode(&body)).unwrap(), body);
+        }
     }
+
+    #[test]
+    fn a_decision_about_letters_reads_back_as_it_was_written(
+        letters in vec(any::<u64>(), 0..5), reason in 0..Reason::ALL.len(), detail in ".*"
+    ) {
+        let refused = Refusal { reason: Reason::ALL[reason], detail };
+        let redrive = Redrive { letter: Seq(letters.len() as u64), attempt: Err(refused) };
+        let drop = Body::DropLetters(letters.into_iter().map(Seq).collect());
+        for body in [drop, Body::Redrive(redrive)] {
+            prop_assert_eq!(decode(encode(&body)).unwrap(), body);
+        }
+    }
+}
+
+/// As deep as may be, and then written with one bracket more of our own.
+#[test]
+fn what_was_written_from_a_record_is_not_too_deep_to_be_read_again() {
+    let levels = NESTING_MAX - 4;
+    let payload = format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let body = format!(r#"{{"points":[{{"id":1,"vector":[1],"payload":{{"a":{payload}}}}}]}}"#);
+    check_nesting(body.as_bytes()).unwrap();
+    let upsert: UpsertBody = parse(body.as_bytes()).unwrap();
+    let message = Message {
+        collection: "c".to_owned(),
+        operations: vec![
+            upsert.try_into().unwrap(),
+            Operation::DeletePoints(Selector::Ids(vec![])),
+        ],
+        original: None,
+        waits: false,
+    };
+    let text = to_json(&message);
+    let refused = decode_message(text.as_bytes(), None, &LIMITS).unwrap_err();
+    assert_eq!(refused.reason, Reason::TooDeep);
+    assert_eq!(decode_written(&text).unwrap(), message);
 }
 
 #[test]
@@ -157,9 +195,11 @@ fn the_other_bodies_read_back_too() {
         message(plain),
         message(Operation::DeleteIndex { field }),
         Body::Duplicate,
-        Body::Moved,
-        Body::Start { forget_others: true },
-        Body::Start { forget_others: false },
+        Body::moved(),
+        Body::Moved { why: Some("given up".into()) },
+        Body::start(true),
+        Body::start(false),
+        Body::Start { forget_others: false, why: Some("begun again".into()) },
     ];
     for body in others.into_iter().chain(rejected) {
         assert_eq!(decode(encode(&body)).unwrap(), body);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::selector::{refuse_shard_key, unsupported};
-use super::vectors::{BatchVectorsBody, VectorsBody, named};
+use super::vectors::{BatchVectorsBody, VectorsBody, named_vector};
 use super::{Operation, Reason, Refusal, UpsertPoint};
 use crate::point::{Payload, PointId, UNNAMED};
 
@@ -106,7 +106,7 @@ impl BatchBody {
         for (name, vectors) in columns {
             same_length("vectors", vectors.len(), count)?;
             for (point, values) in points.iter_mut().zip(vectors) {
-                let vector = named(point.id, name.clone(), values)?;
+                let vector = named_vector(point.id, name.clone(), values)?;
                 point.vectors.push(vector);
             }
         }

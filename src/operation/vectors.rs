@@ -20,7 +20,7 @@ impl<'de> Deserialize<'de> for Values {
             type Value = Values;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a vector (a list of numbers)")
+                f.write_str("a vector (a list of numbers; no sparse vectors)")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Values, A::Error> {
@@ -33,10 +33,39 @@ impl<'de> Deserialize<'de> for Values {
 
 fn numbers<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Vec<f32>, A::Error> {
     let mut values = Vec::with_capacity(128);
-    while let Some(value) = seq.next_element::<f64>()? {
+    while let Some(Number(value)) = seq.next_element()? {
         values.push(value as f32);
     }
     Ok(values)
+}
+
+/// An f64 that says what else cannot stand in its place.
+struct Number(f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number (multivectors are not supported)")
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
+                Ok(Number(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+        }
+        deserializer.deserialize_f64(Any)
+    }
 }
 
 /// One unnamed vector, or vectors by name. A hand-written visitor, because serde's untagged
@@ -117,16 +146,17 @@ impl VectorsBody {
     /// The vectors of point `id`, under their names.
     pub(super) fn into_named(self, id: PointId) -> Result<Vec<NamedVector>, Refusal> {
         match self {
-            VectorsBody::Unnamed(values) => Ok(vec![named(id, UNNAMED.to_owned(), values)?]),
+            VectorsBody::Unnamed(values) => Ok(vec![named_vector(id, UNNAMED.to_owned(), values)?]),
             VectorsBody::Named(vectors) => {
-                vectors.into_iter().map(|(name, values)| named(id, name, values)).collect()
+                vectors.into_iter().map(|(name, values)| named_vector(id, name, values)).collect()
             }
         }
     }
 }
 
-/// A vector under its name, if it can be one of point `id`.
-pub(super) fn named(id: PointId, name: String, values: Vec<f32>) -> Result<NamedVector, Refusal> {
+/// A vector under its name, if it can be one of point `id`: neither empty nor with a value that
+/// is not finite.
+pub fn named_vector(id: PointId, name: String, values: Vec<f32>) -> Result<NamedVector, Refusal> {
     let refuse = |what: String| {
         let vector = if name == UNNAMED { "the vector".into() } else { format!("vector `{name}`") };
         Refusal::new(Reason::InvalidVector, format!("{vector} of point {id} {what}"))

@@ -115,6 +115,14 @@ impl Stream {
         }
     }
 
+    /// The partition's topic; a queue is of none.
+    pub fn topic(&self) -> Option<&str> {
+        match self {
+            Stream::Partition { topic, .. } => Some(topic),
+            Stream::Queue { .. } => None,
+        }
+    }
+
     /// The partition's number; a queue has none.
     pub fn partition(&self) -> Option<i32> {
         match self {

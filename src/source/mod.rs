@@ -42,14 +42,19 @@ pub struct Item {
 pub enum What {
     Message(Delivery),
     /// The position moved and nothing was delivered: transaction markers, compaction, the end
-    /// of a partition.
-    Moved,
+    /// of a partition. With a `why`, messages were in between, and it was decided to go on
+    /// without them.
+    Moved {
+        why: Option<String>,
+    },
     /// Where consumption of a stream begins that had no position yet: decided once, made
-    /// durable before anything is consumed. With `forget_others`, positions that the same
+    /// durable before anything is consumed. With a `why` it has one, and it was decided that it
+    /// begins anew, be it further back. With `forget_others`, positions that the same
     /// source has in any other cluster will never be needed again (an embedded broker's data
     /// ends with its process).
     Start {
         forget_others: bool,
+        why: Option<String>,
     },
 }
 

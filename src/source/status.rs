@@ -72,7 +72,8 @@ const UNKNOWN: i64 = -1;
 #[derive(Debug)]
 pub struct StreamStatus {
     state: Mutex<StreamState>,
-    received: AtomicU64,
+    messages: AtomicU64,
+    received: AtomicI64,
     committed: AtomicI64,
     end: AtomicI64,
     last_message: AtomicU64,
@@ -100,7 +101,9 @@ pub struct StreamReport {
     #[serde(flatten)]
     pub state: StreamState,
     /// Messages delivered since the process started.
-    pub received: u64,
+    pub received_messages: u64,
+    /// The offset after the last message delivered. A queue has none.
+    pub received: Option<Offset>,
     /// The offset committed at the broker. A queue has none.
     pub committed: Option<Offset>,
     /// The broker's end of the partition. A queue has none.
@@ -162,12 +165,18 @@ impl Status {
         Arc::clone(streams.entry(Arc::clone(stream)).or_insert_with(|| {
             Arc::new(StreamStatus {
                 state: Mutex::new(StreamState::Running),
-                received: AtomicU64::new(0),
+                messages: AtomicU64::new(0),
+                received: AtomicI64::new(UNKNOWN),
                 committed: AtomicI64::new(UNKNOWN),
                 end: AtomicI64::new(UNKNOWN),
                 last_message: AtomicU64::new(0),
             })
         }))
+    }
+
+    /// The stream is no longer there.
+    pub fn remove(&self, stream: &Stream) {
+        lock(&self.streams).remove(stream);
     }
 
     pub fn report(&self) -> SourceReport {
@@ -190,8 +199,12 @@ impl StreamStatus {
     }
 
     pub fn received(&self, messages: u64, last: UnixMillis) {
-        self.received.fetch_add(messages, Ordering::Relaxed);
+        self.messages.fetch_add(messages, Ordering::Relaxed);
         self.last_message.store(last.0, Ordering::Relaxed);
+    }
+
+    pub fn set_received(&self, next: Offset) {
+        self.received.store(next.0 as i64, Ordering::Relaxed);
     }
 
     pub fn set_committed(&self, offset: Offset) {
@@ -209,7 +222,8 @@ impl StreamStatus {
         StreamReport {
             stream: Arc::clone(stream),
             state: lock(&self.state).clone(),
-            received: self.received.load(Ordering::Relaxed),
+            received_messages: self.messages.load(Ordering::Relaxed),
+            received: offset(&self.received),
             committed: offset(&self.committed),
             end: offset(&self.end),
             last_message_time: (last > 0).then_some(UnixMillis(last)),
@@ -234,10 +248,12 @@ mod tests {
         status.stream(&stream).received(5, UnixMillis(77));
         status.stream(&stream).received(2, UnixMillis(78));
         status.stream(&stream).set_end(Offset(9));
+        status.stream(&stream).set_received(Offset(8));
         status.stream(&stream).set_state(StreamState::Halted { why: "a gap".into() });
         let report = serde_json::to_value(status.report()).unwrap();
         assert_eq!(report["state"], "starting");
-        assert_eq!(report["streams"][0]["received"], 7);
+        assert_eq!(report["streams"][0]["received_messages"], 7);
+        assert_eq!(report["streams"][0]["received"], 8);
         assert_eq!(report["streams"][0]["committed"], serde_json::Value::Null);
         assert_eq!(report["streams"][0]["end"], 9);
         assert_eq!(report["streams"][0]["state"], "halted");

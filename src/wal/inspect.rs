@@ -7,6 +7,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use super::LogId;
 use super::frame::{Fault, Frame};
 use super::name::{FileName, list};
@@ -77,7 +79,7 @@ pub struct RecordFacts {
     pub seq: Seq,
     pub time: UnixMillis,
     pub position: Option<Result<Position, InvalidPosition>>,
-    pub body_bytes: u64,
+    pub body: Bytes,
 }
 
 /// Shows everything in the directory to `see`, until that fails.
@@ -178,7 +180,7 @@ fn frame_facts(offset: u64, frame: &Frame) -> FrameFacts {
         seq: raw.seq,
         time: raw.time,
         position: raw.position.as_deref().map(Position::decode),
-        body_bytes: raw.body.len() as u64,
+        body: raw.body,
     });
     FrameFacts {
         offset,

@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::proxy::Proxy;
 use super::{free_ports, launch, signal, target, tied, until};
 
 const START_LIMIT: Duration = Duration::from_secs(240);
@@ -47,6 +48,28 @@ fn jars() -> Option<&'static Path> {
 impl Kafka {
     /// One of your own. `None`, and a word about what goes unchecked, without the jars.
     pub fn start(check: &str) -> Option<Kafka> {
+        Kafka::start_with(check, |_| String::new())
+    }
+
+    /// One whose clients come through `proxy`, but for those that ask for its own address.
+    pub fn start_behind(proxy: &Proxy, check: &str) -> Option<Kafka> {
+        Kafka::start_with(check, |port| {
+            let [own] = free_ports();
+            proxy.set_target(own);
+            let (direct, proxied) = (format!("127.0.0.1:{port}"), proxy.port());
+            format!(
+                "listeners=PLAINTEXT://{direct},PROXIED://127.0.0.1:{own},\
+                 CONTROLLER://127.0.0.1:{{controller}}\n\
+                 advertised.listeners=PLAINTEXT://{direct},PROXIED://127.0.0.1:{proxied}\n\
+                 listener.security.protocol.map=\
+                 PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+            )
+        })
+    }
+
+    /// `more` gives further properties for the port that clients come to; of two the last one
+    /// counts, and `{controller}` in them is the controller's port.
+    pub fn start_with(check: &str, more: impl FnOnce(u16) -> String) -> Option<Kafka> {
         let Some(jars) = jars() else {
             eprintln!("without Apache Kafka this goes unchecked: {check}");
             return None;
@@ -54,7 +77,9 @@ impl Kafka {
         let [port, controller] = free_ports();
         let directory = tempfile::Builder::new().prefix("kafka-").tempdir().unwrap();
         let properties = directory.path().join("server.properties");
-        fs::write(&properties, server_properties(directory.path(), port, controller)).unwrap();
+        let more = more(port).replace("{controller}", &controller.to_string());
+        let all = server_properties(directory.path(), port, controller) + &more;
+        fs::write(&properties, all).unwrap();
         let id = uuid::Uuid::new_v4();
         let format = Command::new("java")
             .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
@@ -133,7 +158,7 @@ impl Kafka {
         fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default()
     }
 
-    fn config(&self) -> ClientConfig {
+    pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap());
         config.set("reconnect.backoff.max.ms", "200");
@@ -152,7 +177,7 @@ impl Kafka {
         producer
     }
 
-    fn admin<T>(&self, ask: impl AsyncFnOnce(&AdminClient<DefaultClientContext>) -> T) -> T {
+    pub fn admin<T>(&self, ask: impl AsyncFnOnce(&AdminClient<DefaultClientContext>) -> T) -> T {
         let admin = self.config().create().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(ask(&admin))

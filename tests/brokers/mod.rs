@@ -1,6 +1,7 @@
 //! Real brokers for tests: private, on free loopback ports, gone with the test process.
 
 pub mod kafka;
+pub mod proxy;
 pub mod rabbitmq;
 
 use std::net::TcpListener;
@@ -66,7 +67,7 @@ fn tied(program: &str) -> Command {
 }
 
 /// Sends `signal` to one process.
-fn signal(pid: u32, signal: &str) {
+pub fn signal(pid: u32, signal: &str) {
     let sent = Command::new("kill").args([signal, &pid.to_string()]).status();
     assert!(sent.is_ok(), "kill: {sent:?}");
 }

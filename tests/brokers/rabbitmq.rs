@@ -146,17 +146,13 @@ impl RabbitMq {
             .env("RABBITMQ_GENERATED_CONFIG_DIR", file("generated"));
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Cuts every client.
     pub fn close_connections(&self) {
         self.control(&["close_all_connections", "test"]);
-    }
-
-    /// Runs `rabbitmqctl`.
-    pub fn control(&self, arguments: &[&str]) {
-        let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
-        self.environment(&mut command);
-        let done = command.args(["-n", &self.node]).args(arguments).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// In the node's own directory.
@@ -164,8 +160,23 @@ impl RabbitMq {
         self.directory.path().join(name)
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
+    /// Ends every channel, as the broker does after a fault of its own.
+    pub fn close_channels(&self) {
+        self.control(&["eval", "[exit(Pid, kill) || Pid <- rabbit_channel:list_local()]."]);
+    }
+
+    /// Publishers are blocked while it is on.
+    pub fn memory_alarm(&self, on: bool) {
+        let watermark = if on { "0.00001" } else { "0.4" };
+        self.control(&["set_vm_memory_high_watermark", watermark]);
+    }
+
+    pub fn control(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
+        self.environment(&mut command);
+        let output = command.args(["-n", &self.node]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn on_channel<T>(&self, work: impl AsyncFnOnce(&Channel) -> T) -> lapin::Result<T> {
@@ -234,7 +245,7 @@ impl RabbitMq {
         self.publish_with(queue, messages.collect());
     }
 
-    pub fn publish_with(&self, queue: &str, messages: Vec<(String, BasicProperties)>) {
+    pub fn publish_with<V: AsRef<[u8]>>(&self, queue: &str, messages: Vec<(V, BasicProperties)>) {
         let published: lapin::Result<lapin::Result<()>> = self.on_channel(async |channel| {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             let mut confirms = Vec::new();
@@ -244,7 +255,7 @@ impl RabbitMq {
                     "".into(),
                     queue.into(),
                     options,
-                    value.as_bytes(),
+                    value.as_ref(),
                     properties,
                 );
                 confirms.push(sent.await?);

@@ -22,7 +22,7 @@ fn fixture(version: u32) -> PathBuf {
 
 /// A plan that ends with payload indexes, in the last manifest and in the log after it.
 fn plan_of_version_2() -> Plan {
-    let plans = (SEED..).map(|seed| Plan::new(seed, RECORDS));
+    let plans = (SEED..).map(|seed| Plan::of_version_2(seed, RECORDS));
     let indexed =
         |plan: &Plan| [MANIFEST, RECORDS].iter().all(|seq| !plan.states[*seq].indexes.is_empty());
     plans.into_iter().find(indexed).unwrap()

@@ -4,6 +4,7 @@
 mod damage;
 mod failures;
 mod fixture;
+mod letters;
 mod model;
 mod node;
 mod plan;

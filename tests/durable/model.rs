@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use pointd::catalog::Counters;
 use pointd::filter::{Filter, Subject};
 use pointd::operation::{
-    Body, Message, Operation, Original, PointVectors, Reason, Selector, UpsertPoint, to_json,
+    Body, Message, Operation, Original, PointVectors, Reason, Redrive, Selector, UpsertPoint,
+    to_json,
 };
 use pointd::point::{FieldSchema, NamedVector, Path, PointId};
 use pointd::position::{Fingerprint, Mark, Offset, Position, Seq, Stream, UnixMillis};
@@ -31,6 +32,9 @@ pub struct SeenLetter {
     pub reason: Reason,
     pub original: Original,
     pub collection: Option<String>,
+    pub rewritten: bool,
+    pub redrives: u32,
+    pub redriven_at: Option<Seq>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,8 +81,16 @@ impl Model {
         let counters = &mut self.seen.counters;
         let (reason, original, collection) = match &record.body {
             Body::Duplicate => return counters.duplicates += 1,
-            Body::Moved => return counters.moved += 1,
+            Body::Moved { .. } => return counters.moved += 1,
             Body::Start { .. } => return counters.starts += 1,
+            Body::DropLetters(dropped) => {
+                counters.drops += 1;
+                return self.seen.letters.retain(|letter| !dropped.contains(&letter.seq));
+            }
+            Body::Redrive(redrive) => {
+                counters.redrives += 1;
+                return self.redrive(seq, redrive);
+            }
             Body::Rejected(rejection) => {
                 (rejection.refusal.reason, rejection.original.clone(), None)
             }
@@ -99,13 +111,35 @@ impl Model {
             reason,
             original,
             collection: collection.cloned(),
+            rewritten: collection.is_some(),
+            redrives: 0,
+            redriven_at: None,
         });
+    }
+
+    fn redrive(&mut self, seq: Seq, redrive: &Redrive) {
+        let found = self.seen.letters.iter().position(|letter| letter.seq == redrive.letter);
+        let Some(at) = found else { return };
+        let (reason, collection) = match &redrive.attempt {
+            Ok(message) => match self.change(seq, message) {
+                Ok(()) => {
+                    self.seen.letters.remove(at);
+                    return;
+                }
+                Err(reason) => (reason, Some(message.collection.clone())),
+            },
+            Err(refusal) => (refusal.reason, None),
+        };
+        let letter = &mut self.seen.letters[at];
+        (letter.reason, letter.redriven_at) = (reason, Some(seq));
+        letter.collection = collection.or(letter.collection.take());
+        letter.redrives += 1;
     }
 
     fn place(&mut self, record: &Planned) {
         let Some(Position { stream, mark, .. }) = &record.position else { return };
         let delivered = matches!(record.body, Body::Message(_) | Body::Rejected(_));
-        if let (Body::Start { forget_others }, Stream::Partition { cluster, partition, .. }) =
+        if let (Body::Start { forget_others, .. }, Stream::Partition { cluster, partition, .. }) =
             (&record.body, &**stream)
         {
             self.seen.streams.retain(|known, _| match known {
@@ -123,7 +157,7 @@ impl Model {
         }
         match mark {
             Mark::Next(next) => {
-                let back = matches!(record.body, Body::Duplicate | Body::Moved);
+                let back = matches!(record.body, Body::Duplicate | Body::Moved { .. });
                 let known = place.next.filter(|known| back && known > next);
                 place.next = Some(known.unwrap_or(*next));
             }

@@ -138,6 +138,9 @@ pub fn seen(catalog: &Catalog) -> Seen {
         reason: letter.refusal.reason,
         original: letter.original.clone(),
         collection: letter.collection.clone(),
+        rewritten: letter.rewritten,
+        redrives: letter.redrives,
+        redriven_at: letter.redriven_at,
     });
     Seen {
         applied: catalog.applied(),

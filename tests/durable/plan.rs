@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pointd::operation::{
-    Body, Message, Operation, Original, PointVectors, Reason, Refusal, Rejection, Selector,
-    UpsertPoint,
+    Body, Message, Operation, Original, PointVectors, Reason, Redrive, Refusal, Rejection,
+    Selector, UpsertPoint,
 };
 use pointd::point::{Distance, FieldType, NamedVector, Payload, PointId, Schema, VectorParams};
-use pointd::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
+use pointd::position::{Fingerprint, Mark, Offset, Position, Seq, Stream, UnixMillis};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -33,12 +33,17 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(seed: u64, length: usize) -> Plan {
-        Plan::of(Chance::new(seed, true), length)
+        Plan::of(Chance::new(seed, 3), length)
+    }
+
+    /// Of the records that the second released format knew.
+    pub fn of_version_2(seed: u64, length: usize) -> Plan {
+        Plan::of(Chance::new(seed, 2), length)
     }
 
     /// Of the operations that the first released format knew.
     pub fn of_version_1(seed: u64, length: usize) -> Plan {
-        Plan::of(Chance::new(seed, false), length)
+        Plan::of(Chance::new(seed, 1), length)
     }
 
     fn of(mut chance: Chance, length: usize) -> Plan {
@@ -76,13 +81,16 @@ fn queue() -> Arc<Stream> {
 struct Chance {
     random: StdRng,
     partitions: Vec<(Arc<Stream>, u64)>,
-    /// Whether operations that came after the first format are among them.
-    newer: bool,
+    /// The newest format whose records are among them.
+    version: u32,
+    /// Some of the seqs whose messages are refused.
+    letters: Vec<u64>,
 }
 
 impl Chance {
-    fn new(seed: u64, newer: bool) -> Chance {
-        Chance { random: StdRng::seed_from_u64(seed), partitions: Vec::new(), newer }
+    fn new(seed: u64, version: u32) -> Chance {
+        let random = StdRng::seed_from_u64(seed);
+        Chance { random, partitions: Vec::new(), version, letters: Vec::new() }
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -93,14 +101,15 @@ impl Chance {
         let (position, body) = match seq {
             1 => (None, create("a", false)),
             2 => (None, create("b", true)),
+            _ if self.version >= 3 && self.below(6) == 0 => (None, self.decision(seq)),
             _ => match self.below(20) {
                 0 => self.start(),
-                1 => (Some(self.next(0)), Body::Moved),
+                1 => (Some(self.next(0)), Body::moved()),
                 2 => (Some(self.back()), Body::Duplicate),
                 3 => (Some(self.queued()), Body::Duplicate),
                 4 => (Some(self.next(1)), self.rejected(seq)),
                 5 => (None, self.collection_change()),
-                6 => (None, self.refused(seq.is_multiple_of(2))),
+                6 => (None, self.refused(seq, seq.is_multiple_of(2))),
                 7 | 8 => (Some(self.queued()), self.points(seq)),
                 9 => (None, self.points(seq)),
                 _ => (Some(self.next(1)), self.points(seq)),
@@ -145,10 +154,11 @@ impl Chance {
         let next = self.below(30);
         self.partitions[at as usize] = (stream.clone(), next);
         let position = Position::new(stream, Mark::Next(Offset(next)));
-        (Some(position), Body::Start { forget_others })
+        (Some(position), Body::start(forget_others))
     }
 
     fn rejected(&mut self, seq: u64) -> Body {
+        self.letters.push(seq);
         let value = if seq.is_multiple_of(2) { &b"\xff\x00 not text"[..] } else { b"{\"a\":\n" };
         let original = Original {
             key: Some(Bytes::from_static(b"key")),
@@ -158,8 +168,31 @@ impl Chance {
         Body::Rejected(Rejection { refusal: Refusal::new(Reason::NotJson, "why"), original })
     }
 
+    /// About letters that are there, were there, or never were.
+    fn decision(&mut self, seq: u64) -> Body {
+        let letter = match self.letters.len() as u64 {
+            0 => Seq(self.below(seq)),
+            count => {
+                let at = self.below(count) as usize;
+                Seq(self.letters[at])
+            }
+        };
+        let message = match self.below(5) {
+            0 => return Body::DropLetters(vec![letter, Seq(self.below(seq))]),
+            1 => {
+                let attempt = Err(Refusal::new(Reason::MissingId, "still none"));
+                return Body::Redrive(Redrive { letter, attempt });
+            }
+            2 => message("nowhere", vec![Operation::ClearPayload(Selector::Ids(vec![]))]),
+            3 => create("c", false),
+            _ => self.points(seq),
+        };
+        let Body::Message(message) = message else { unreachable!() };
+        Body::Redrive(Redrive { letter, attempt: Ok(message) })
+    }
+
     fn collection_change(&mut self) -> Body {
-        if self.newer && self.below(2) == 0 {
+        if self.version >= 2 && self.below(2) == 0 {
             return self.index();
         }
         match self.below(5) {
@@ -171,7 +204,8 @@ impl Chance {
         }
     }
 
-    fn refused(&mut self, waits: bool) -> Body {
+    fn refused(&mut self, seq: u64, waits: bool) -> Body {
+        self.letters.extend((!waits).then_some(seq));
         let mut body = match self.below(3) {
             0 => message(
                 "nowhere",
@@ -197,7 +231,7 @@ impl Chance {
             let ids = (0..=self.below(2)).map(|_| self.id()).collect();
             return Operation::DeletePoints(Selector::Ids(ids));
         }
-        if self.newer && self.below(2) == 0 {
+        if self.version >= 2 && self.below(2) == 0 {
             return self.newer_operation(seq);
         }
         let text = vector("text", &[seq as f32, self.below(9) as f32, 0.1]);

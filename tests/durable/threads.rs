@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use pointd::apply::{Applier, ApplierOptions, ApplyError, Lines, Recovered, recover};
+use pointd::apply::{Applier, ApplierOptions, ApplyError, Gates, Lines, Recovered, recover};
 use pointd::catalog::{Catalog, CheckpointError, Durable, Frame, Outcome, handover};
 use pointd::disk::{Disk, Step, Witness};
 use pointd::maintain::Maintainer;
@@ -48,7 +48,13 @@ impl Line {
         let (frames, frames_out) = bounded(4);
         let (asked, asked_out) = bounded(1);
         let (raised, applied) = watch::channel(Seq(0));
-        let lines = Lines { frames: frames_out, asked: asked_out, checkpoints, applied: raised };
+        let lines = Lines {
+            frames: frames_out,
+            asked: asked_out,
+            checkpoints,
+            applied: raised,
+            gates: Gates::default(),
+        };
         let stop = shutdown.clone();
         let applier = Applier::new(
             catalog.clone(),
@@ -320,33 +326,4 @@ fn a_refused_write_is_answered_and_kept_only_if_nobody_waits() {
     let counters = line.catalog.counters();
     assert_eq!((counters.refused, counters.dead_letters), (1, 1));
     line.end().0.unwrap();
-}
-
-#[test]
-fn discarded_dead_letters_are_gone_after_a_checkpoint() {
-    let home = scratch();
-    let open = || {
-        let (catalog, wal) = (catalog_options(), wal_options());
-        recover(&Disk::new(), home.path(), catalog, wal, &BTreeSet::new(), &Metrics::new()).unwrap()
-    };
-    let mut node = open();
-    // Two letters in each of several files: they are folded, cut, and emptied.
-    for round in 0..7_u64 {
-        let drafts = [draft(&upsert_of(1)), draft(&upsert_of(2))];
-        node.wal.append(&drafts).unwrap();
-        drop(node);
-        node = open();
-        node.catalog.checkpoint(node.catalog.seal(), node.wal.log_id()).unwrap();
-        assert_eq!(node.catalog.dead_letters().len() as u64, round * 2 + 2);
-    }
-    for (last, left) in [(Seq(3), 11), (Seq(14), 0)] {
-        node.catalog.discard_dead_letters(last);
-        node.catalog.checkpoint(node.catalog.seal(), node.wal.log_id()).unwrap();
-        node.catalog.sweep().unwrap();
-        drop(node);
-        node = open();
-        assert_eq!(node.catalog.dead_letters().len(), left);
-    }
-    let files = std::fs::read_dir(home.path().join("dead-letters")).unwrap();
-    assert_eq!(files.count(), 0);
 }

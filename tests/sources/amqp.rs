@@ -50,7 +50,7 @@ fn a_delivery_comes_out_as_it_went_in() {
         .with_timestamp(77)
         .with_headers(table);
     let bare = BasicProperties::default();
-    rabbit.publish_with(&queue, vec![("body".into(), whole), ("bare".into(), bare)]);
+    rabbit.publish_with(&queue, vec![("body", whole), ("bare", bare)]);
     let bench = Bench::new(Kind::Amqp, true);
     let source = start(&bench, &settings(rabbit, &queue));
     bench.wait_for_messages(2);

@@ -15,6 +15,7 @@ fn start(bench: &Bench, broker: &EmbeddedBroker, known: &Bench) -> std::thread::
         name: "test".into(),
         settings: broker.source_settings("pointd"),
         positions: known.positions(),
+        identify: false,
         embedded: Some(broker.cluster_id().into()),
     };
     source.spawn(bench.wiring()).unwrap()
@@ -41,7 +42,7 @@ fn the_embedded_broker_is_read_and_a_new_run_begins_afresh() {
         for partition in 0..4 {
             assert_eq!(bench.values(Some(partition)), numbers(0..500).collect::<Vec<_>>());
         }
-        assert!(matches!(bench.items()[0].1.what, What::Start { forget_others: true }));
+        assert!(matches!(bench.items()[0].1.what, What::Start { forget_others: true, .. }));
         bench.stop(source);
         assert_eq!(bench.report().commit_error, None);
         earlier = bench;

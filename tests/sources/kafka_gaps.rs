@@ -65,7 +65,10 @@ fn messages_gone_before_a_restart_halt_their_partition_only() {
         .map(|(_, item)| item)
         .find(|item| item.position.stream.partition() == Some(0));
     let first = first.unwrap();
-    assert!(matches!(first.what, What::Moved) && next_of(&first.position) == 30, "{first:?}");
+    assert!(
+        matches!(first.what, What::Moved { .. }) && next_of(&first.position) == 30,
+        "{first:?}"
+    );
     bench.stop(source);
 }
 
@@ -122,7 +125,7 @@ fn a_topic_made_anew_is_another_topic() {
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, known.clone());
     bench.wait_for_messages(100);
-    assert!(matches!(bench.items()[0].1.what, What::Start { forget_others: false }));
+    assert!(matches!(bench.items()[0].1.what, What::Start { forget_others: false, .. }));
     assert_ne!(bench.items()[0].1.position.stream, known[0].stream);
     assert_eq!(bench.values(Some(1)), numbers(100..150).collect::<Vec<_>>());
     bench.stop(source);

@@ -125,7 +125,7 @@ fn aborted_transactions_stay_hidden_and_the_end_is_reached() {
     let last = || bench.items().last().map(|(_, item)| next_of(&item.position));
     until("the end", LIMIT, || last() == Some(end));
     assert_eq!(bench.values(Some(0)), numbers(0..5).collect::<Vec<_>>());
-    assert!(matches!(bench.items().last().unwrap().1.what, What::Moved));
+    assert!(matches!(bench.items().last().unwrap().1.what, What::Moved { .. }));
     until("the commit of the end", LIMIT, || {
         kafka.committed(&settings.group, &topic, 0) == Some(end)
     });

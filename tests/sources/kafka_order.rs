@@ -31,7 +31,7 @@ fn each_partition_comes_out_once_and_in_order() {
     }
     bench.wait_for_report("running", |report| report.state == State::Running);
     let report = partition_report(&bench.report(), 1).unwrap();
-    assert_eq!((report.received, report.end), (5000, Some(Offset(5000))));
+    assert_eq!((report.received_messages, report.end), (5000, Some(Offset(5000))));
     bench.stop(source);
     assert_eq!(bench.report().state, State::Stopped);
 }
@@ -46,7 +46,7 @@ fn a_start_is_durable_before_the_first_message() {
     let source = start_kafka(&bench, &kafka_settings(&kafka.bootstrap(), &topic), vec![]);
     crate::brokers::until("the starts", LIMIT, || bench.items().len() == 2);
     for (number, item) in bench.items() {
-        assert!(matches!(item.what, What::Start { forget_others: false }), "{item:?}");
+        assert!(matches!(item.what, What::Start { forget_others: false, .. }), "{item:?}");
         assert_eq!((number, next_of(&item.position)), (1, 0));
     }
     // Rounds of discovery later there is still nothing else: the start is not durable.

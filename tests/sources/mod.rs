@@ -7,6 +7,7 @@ mod amqp_tls;
 mod amqp_whole;
 mod embedded;
 mod full_disk;
+mod kafka_coordinator;
 mod kafka_faults;
 mod kafka_gaps;
 mod kafka_offsets;
@@ -44,8 +45,13 @@ pub fn start_kafka(
     settings: &KafkaSettings,
     positions: Vec<Position>,
 ) -> JoinHandle<()> {
-    let source =
-        KafkaSource { name: "test".into(), settings: settings.clone(), positions, embedded: None };
+    let source = KafkaSource {
+        name: "test".into(),
+        settings: settings.clone(),
+        positions,
+        identify: true,
+        embedded: None,
+    };
     source.spawn(bench.wiring()).unwrap()
 }
 

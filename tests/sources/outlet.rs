@@ -142,7 +142,7 @@ impl Bench {
     pub fn messages(&self) -> Vec<(Position, Delivery)> {
         let message = |(_, item): (u64, Item)| match item.what {
             What::Message(delivery) => Some((item.position, delivery)),
-            What::Moved | What::Start { .. } => None,
+            What::Moved { .. } | What::Start { .. } => None,
         };
         self.items().into_iter().filter_map(message).collect()
     }

@@ -2,6 +2,7 @@
 //! as it is written.
 
 mod changes;
+mod letters;
 mod limits;
 mod queries;
 mod reading;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tower::ServiceExt;
@@ -25,7 +27,9 @@ use crate::catalog::{Applied, Catalog, CatalogOptions, Outcome};
 use crate::collection::CollectionOptions;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
-use crate::operation::{Body as RecordBody, Message};
+use crate::operation::{
+    Body as RecordBody, Limits, Message, Original, Reason, Refusal, decode_message,
+};
 use crate::position::{Offset, Position, Seq, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
 use crate::source::status::SourceReport;
@@ -42,7 +46,10 @@ pub struct Direct {
 impl Direct {
     /// What the applier does with a frame of one record.
     fn apply(&self, position: Option<Position>, body: RecordBody) -> Written {
-        let waits = matches!(&body, RecordBody::Message(message) if message.waits);
+        let waits = match &body {
+            RecordBody::Message(message) => message.waits,
+            body => matches!(body, RecordBody::Redrive(_) | RecordBody::DropLetters(_)),
+        };
         let (seq, outcome) = self.apply_quietly(position, body);
         self.raise();
         let (teller, told) = oneshot::channel();
@@ -69,6 +76,11 @@ impl Writes for Direct {
         let written = self.apply(None, RecordBody::Message(message));
         Box::pin(async move { Ok(written) })
     }
+
+    fn decide(&self, body: RecordBody) -> BoxFuture<'static, Result<Written, WriteError>> {
+        let written = self.apply(None, body);
+        Box::pin(async move { Ok(written) })
+    }
 }
 
 /// Sources that say what a test put here.
@@ -86,6 +98,17 @@ impl Sources for Told {
     fn durable(&self, _: &Stream) -> Option<Offset> {
         self.durable
     }
+}
+
+/// Messages of `orders` that name no collection are for `demo`.
+fn redecode(stream: Option<&Stream>, original: &Original) -> Result<Message, Refusal> {
+    let collection = stream.filter(|stream| stream.source() == "orders").map(|_| "demo");
+    let json = (b"application/json".as_slice(), "content-type");
+    let other = |(name, value): &(String, Bytes)| name == json.1 && &value[..] != json.0;
+    if original.headers.iter().any(other) {
+        return Err(Refusal::new(Reason::InvalidMessage, "only JSON here"));
+    }
+    decode_message(&original.value, collection, &Limits { message_bytes_max: 10_000 })
 }
 
 pub struct Fixture {
@@ -115,6 +138,8 @@ impl Fixture {
             shutdown: Shutdown::new(),
             applied,
             log_id: LogId(uuid::Uuid::from_u128(7)),
+            redecode: Arc::new(|stream, original| redecode(stream, original)),
+            forwarding: None,
         };
         let settings =
             ApiSettings { listen: "127.0.0.1:0".parse().unwrap(), ..ApiSettings::default() };

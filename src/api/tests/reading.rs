@@ -178,7 +178,7 @@ async fn a_position_is_passed_by_whatever_comes_after_it() {
     type Make = fn() -> operation::Body;
     let bodies: [(&str, u64, Make); 5] = [
         ("its message", 42, || delete(1)),
-        ("a hole: compaction, a transaction's marker", 50, || operation::Body::Moved),
+        ("a hole: compaction, a transaction's marker", 50, || operation::Body::moved()),
         ("its dead letter", 42, rejected),
         ("its duplicate", 42, || operation::Body::Duplicate),
         ("a dead letter of the applier", 42, || {
@@ -188,13 +188,13 @@ async fn a_position_is_passed_by_whatever_comes_after_it() {
     for (what, next, body) in bodies {
         let mut fixture = Fixture::with_points().await;
         reads(&mut fixture, "orders", State::Running, &[zero.clone(), partition("orders", 1)]);
-        fixture.direct.apply(at(&zero, 41), operation::Body::Moved);
+        fixture.direct.apply(at(&zero, 41), operation::Body::moved());
         for text in ["points/0@41", "orders:points/0@41"] {
             let mut asked =
                 Asked::get(&fixture, "POST", &format!("{COUNT}?not_before={text}"), "{}");
             assert!(!asked.has_begun().await, "{what}");
             // Another partition says nothing about this one.
-            fixture.direct.apply(at(&partition("orders", 1), 99), operation::Body::Moved);
+            fixture.direct.apply(at(&partition("orders", 1), 99), operation::Body::moved());
             assert!(!asked.has_begun().await, "{what}");
             if text == "points/0@41" {
                 drop(asked);
@@ -216,7 +216,7 @@ async fn a_partition_begins_while_it_is_waited_for() {
     reads(&mut fixture, "orders", State::Running, std::slice::from_ref(&zero));
     let mut asked = Asked::get(&fixture, "POST", &format!("{COUNT}?not_before=points/0@5"), "{}");
     assert!(!asked.has_begun().await);
-    let start = operation::Body::Start { forget_others: false };
+    let start = operation::Body::start(false);
     fixture.direct.apply(at(&zero, 3), start);
     assert!(!asked.has_begun().await);
     fixture.direct.apply(at(&zero, 6), delete(1));
@@ -228,7 +228,7 @@ async fn who_waits_in_vain_is_told_how_far_we_are() {
     let mut fixture = Fixture::with_points().await;
     fixture.settings.request_timeout = Duration::from_millis(30);
     let (zero, one) = (partition("orders", 0), partition("orders", 1));
-    fixture.direct.apply(at(&zero, 41), operation::Body::Moved);
+    fixture.direct.apply(at(&zero, 41), operation::Body::moved());
     reads(&mut fixture, "orders", State::Running, &[zero, one.clone()]);
     let status = Status::new("other", Kind::Kafka);
     let halted = partition("other", 8);
@@ -305,8 +305,8 @@ const NOTHING_TO_WAIT_FOR: &[(&str, &str, u16, &str)] = &[
 async fn what_cannot_be_waited_for_is_refused_at_once() {
     let mut fixture = Fixture::with_points().await;
     let (zero, gone) = (partition("orders", 0), partition("orders", 5));
-    fixture.direct.apply(at(&gone, 41), operation::Body::Moved);
-    fixture.direct.apply(at(&partition("old", 6), 41), operation::Body::Moved);
+    fixture.direct.apply(at(&gone, 41), operation::Body::moved());
+    fixture.direct.apply(at(&partition("old", 6), 41), operation::Body::moved());
     reads(&mut fixture, "orders", State::Running, &[zero, queue("orders")]);
     reads(&mut fixture, "twin", State::Running, &[partition("twin", 0)]);
     for (header, value, status, sentence) in NOTHING_TO_WAIT_FOR {
@@ -335,7 +335,7 @@ async fn what_cannot_be_waited_for_is_refused_at_once() {
 async fn a_source_that_has_just_started_may_yet_name_the_partition() {
     let mut fixture = Fixture::with_points().await;
     let zero = partition("orders", 0);
-    fixture.direct.apply(at(&zero, 41), operation::Body::Moved);
+    fixture.direct.apply(at(&zero, 41), operation::Body::moved());
     reads(&mut fixture, "orders", State::Starting, &[]);
     for place in ["points/0@41", "points/1@0"] {
         let path = format!("{COUNT}?not_before={place}");
@@ -343,7 +343,7 @@ async fn a_source_that_has_just_started_may_yet_name_the_partition() {
     }
     let mut known = Asked::get(&fixture, "POST", &format!("{COUNT}?not_before=points/0@41"), "{}");
     assert!(!known.has_begun().await);
-    fixture.direct.apply(at(&zero, 42), operation::Body::Moved);
+    fixture.direct.apply(at(&zero, 42), operation::Body::moved());
     assert_eq!(known.text().await, counted(3));
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, oneshot};
 use super::super::{WriteError, Writes, Written};
 use super::Fixture;
 use super::limits::{aside, keep_alive, serve, talk};
-use crate::operation::Message;
+use crate::operation::{Body, Message};
 use crate::position::Seq;
 
 /// Tells that it was called; is durable when told.
@@ -29,6 +29,10 @@ impl Writes for Gate {
             open.await.map_err(|_| WriteError::Closed)?;
             Ok(Written { seq: Seq(5), outcome: None })
         })
+    }
+
+    fn decide(&self, _: Body) -> BoxFuture<'static, Result<Written, WriteError>> {
+        unreachable!("no letters here")
     }
 }
 

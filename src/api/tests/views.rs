@@ -82,13 +82,14 @@ async fn readiness_gives_its_reasons() {
 async fn a_source_is_joined_with_what_the_log_has_of_it() {
     let mut fixture = Fixture::new();
     let (zero, gone, jobs) = (partition("orders", 0), partition("old", 1), queue("jobs"));
-    let moved = || operation::Body::Moved;
+    let moved = || operation::Body::moved();
     fixture.direct.apply(at(&zero, 40), moved());
     fixture.direct.apply(at(&gone, 7), moved());
     let status = Status::new("orders", Kind::Kafka);
     status.set_state(State::Running);
     let stream = status.stream(&zero);
     stream.received(50, UnixMillis(1));
+    stream.set_received(Offset(46));
     stream.set_committed(Offset(44));
     stream.set_end(Offset(100));
     let idle = Status::new("jobs", Kind::Amqp);
@@ -104,7 +105,8 @@ async fn a_source_is_joined_with_what_the_log_has_of_it() {
     assert_eq!((&stream["topic"], &stream["partition"]), (&json!("points"), &json!(0)));
     assert_eq!(stream["state"], "running");
     for (field, expected) in [
-        ("received", 50),
+        ("received_messages", 50),
+        ("received", 46),
         ("durable", 45),
         ("applied", 40),
         ("committed", 44),
@@ -174,7 +176,8 @@ async fn dead_letters_are_listed_with_what_was_delivered() {
             "original": {
                 "value": {"text": "hello"},
                 "headers": [{"name": "content-type", "text": "text/plain"}]
-            }
+            },
+            "rewritten": false, "redrives": 0, "redriven_at": null
         }],
         "total": 2, "next_page_offset": 2
     });

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::{WriteError, Writes, Written};
 use super::Fixture;
 use crate::catalog::Outcome;
-use crate::operation::{Message, Reason, Refusal};
+use crate::operation::{Body, Message, Reason, Refusal};
 use crate::position::Seq;
 
 /// A log that does what the test says, when it says it.
@@ -27,6 +27,10 @@ impl Writes for Told {
         let (answer, answered) = oneshot::channel();
         self.calls.send(Call { message, answer }).unwrap_or_else(|_| panic!("the test is over"));
         Box::pin(async move { answered.await.unwrap_or(Err(WriteError::Closed)) })
+    }
+
+    fn decide(&self, _: Body) -> BoxFuture<'static, Result<Written, WriteError>> {
+        unreachable!("no letters here")
     }
 }
 

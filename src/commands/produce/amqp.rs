@@ -10,6 +10,7 @@ use lapin::{
 
 use super::messages::{Messages, Outgoing};
 use super::{ProduceError, Progress};
+use crate::format::{CONTENT_ENCODING, CONTENT_TYPE};
 
 /// Messages published and not confirmed yet.
 const IN_FLIGHT_MAX: usize = 1000;
@@ -87,6 +88,14 @@ async fn send(
         .with_content_type("application/json".into());
     if let Some(key) = &message.key {
         properties = properties.with_message_id(key.as_str().into());
+    }
+    for (name, value) in &message.headers {
+        let value = (*value).into();
+        properties = match *name {
+            CONTENT_TYPE => properties.with_content_type(value),
+            CONTENT_ENCODING => properties.with_content_encoding(value),
+            _ => properties.with_type(value),
+        };
     }
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let (exchange, body) = ("".into(), message.body.as_slice());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext};
@@ -125,6 +125,12 @@ fn send(
     let mut record = BaseRecord::<str, [u8]>::to(topic).payload(&message.body);
     if let Some(key) = &message.key {
         record = record.key(key);
+    }
+    if !message.headers.is_empty() {
+        let headers = message.headers.iter();
+        record = record.headers(headers.fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(*value) })
+        }));
     }
     loop {
         match producer.send(record) {

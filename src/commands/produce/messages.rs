@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::form::{Headers, Point};
 use super::generate::point;
 use super::{Generated, ProduceError, sample};
 
@@ -16,6 +16,7 @@ pub struct Outgoing {
     pub key: Option<String>,
     pub body: Vec<u8>,
     pub points: u64,
+    pub headers: Headers,
 }
 
 pub type Messages = Box<dyn Iterator<Item = Result<Outgoing, ProduceError>>>;
@@ -46,7 +47,7 @@ pub fn lines(path: &Path, key_field: Option<String>) -> Result<Messages, Produce
             Some(field) => key_of(&body, field, index + 1).map(Some),
             None => Ok(first_id(&body)),
         };
-        Some(key.map(|key| Outgoing { key, body, points: 1 }))
+        Some(key.map(|key| Outgoing { key, body, points: 1, headers: Headers::new() }))
     })))
 }
 
@@ -79,26 +80,9 @@ fn key_of(line: &[u8], field: &str, number: usize) -> Result<String, ProduceErro
 /// The sample catalogue, keyed by id.
 pub fn sample(collection: &str) -> Messages {
     let messages: Vec<_> = sample::messages(collection).collect();
-    let outgoing = |(key, body)| Ok(Outgoing { key: Some(key), body, points: 1 });
+    let outgoing =
+        |(key, body)| Ok(Outgoing { key: Some(key), body, points: 1, headers: Headers::new() });
     Box::new(messages.into_iter().map(outgoing))
-}
-
-#[derive(Serialize)]
-struct Upsert<'a> {
-    collection: &'a str,
-    upsert: Points,
-}
-
-#[derive(Serialize)]
-struct Points {
-    points: Vec<Point>,
-}
-
-#[derive(Serialize)]
-struct Point {
-    id: u64,
-    vector: Vec<f32>,
-    payload: Map<String, Value>,
 }
 
 /// Upserts of points 0 and up. A message is keyed by its first id, and the same ids always
@@ -112,11 +96,8 @@ pub fn generated(of: Generated) -> Messages {
             let (vector, payload) = point(of.seed, id, of.dim, of.clusters);
             Point { id, vector, payload }
         });
-        let message =
-            Upsert { collection: &of.collection, upsert: Points { points: points.collect() } };
-        let body = serde_json::to_vec(&message)
-            .map_err(|source| ProduceError::NotJson { line: 0, source })?;
-        Ok(Outgoing { key: Some(first.to_string()), body, points: count })
+        let (body, headers) = of.form.write(&of.collection, points.collect())?;
+        Ok(Outgoing { key: Some(first.to_string()), body, points: count, headers })
     }))
 }
 
@@ -124,6 +105,7 @@ pub fn generated(of: Generated) -> Messages {
 mod tests {
     use std::io::Write;
 
+    use super::super::form::Form;
     use super::*;
 
     fn from_file(text: &str, key: Option<&str>) -> Vec<Result<Outgoing, ProduceError>> {
@@ -175,6 +157,7 @@ mod tests {
             clusters: 2,
             collection: "c".into(),
             per_message: 4,
+            form: Form::Json,
         };
         let messages: Vec<Outgoing> = generated(of).map(Result::unwrap).collect();
         let keys: Vec<_> = messages.iter().map(|message| message.key.clone().unwrap()).collect();

@@ -4,6 +4,7 @@
 //! message is published once; a broker that goes away in between may keep it twice.
 
 mod amqp;
+pub mod form;
 pub mod generate;
 mod kafka;
 mod messages;
@@ -16,7 +17,8 @@ use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use super::sample;
-use messages::Outgoing;
+use form::{Form, Packing};
+use messages::{Messages, Outgoing};
 
 /// Publish points: the lines of a file, or generated ones.
 #[derive(Clone, Debug, Args)]
@@ -52,6 +54,12 @@ pub struct ProduceArgs {
     /// Generated points in one message.
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     points_per_message: u64,
+    /// What the messages of generated points are.
+    #[arg(long, value_enum, default_value_t = Form::Json, conflicts_with_all = ["file", "sample"])]
+    format: Form,
+    /// How each message is packed as a whole.
+    #[arg(long, value_enum, default_value_t = Packing::None)]
+    compress: Packing,
 
     /// Kafka: where to find the cluster, `host:port`, several separated by commas.
     #[arg(long, value_name = "ADDRESSES", requires = "topic")]
@@ -97,6 +105,10 @@ pub enum ProduceError {
     NotJson { line: usize, source: serde_json::Error },
     #[error("line {line} has no text or number in its field {field:?} to be its key")]
     NoKey { line: usize, field: String },
+    #[error("a record holds one point: leave out --points-per-message")]
+    OnePerRecord,
+    #[error("a message could not be packed: {0}")]
+    Packing(io::Error),
     #[error("name a broker: --brokers and --topic, or --amqp-url and --queue")]
     NoBroker,
     #[error("Kafka: {0}")]
@@ -118,6 +130,7 @@ struct Generated {
     clusters: u64,
     collection: String,
     per_message: u64,
+    form: Form,
 }
 
 /// Counts what was sent, in front of the user.
@@ -180,8 +193,14 @@ pub fn run(args: ProduceArgs) -> Result<(), ProduceError> {
             clusters: args.clusters,
             collection: args.collection.clone(),
             per_message: args.points_per_message,
+            form: args.format,
         }),
     };
+    let packing = args.compress;
+    let packed = move |message: Result<Outgoing, ProduceError>| {
+        packing.pack(message?).map_err(ProduceError::Packing)
+    };
+    let messages: Messages = Box::new(messages.map(packed));
     match (&args.brokers, &args.topic, &args.amqp_url, &args.queue) {
         (Some(brokers), Some(topic), _, _) => {
             kafka::publish(&args, brokers, topic, messages, &mut progress)?;

@@ -7,7 +7,8 @@ mod values;
 use bytes::Bytes;
 use prost::{Message as _, Oneof};
 
-use super::{Body, Message, Original, Reason, Refusal, Rejection};
+use super::{Body, Message, Original, Reason, Redrive, Refusal, Rejection};
+use crate::position::Seq;
 use operation::OperationRecord;
 
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum InvalidBody {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct BodyRecord {
-    #[prost(oneof = "BodyKind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "BodyKind", tags = "1, 2, 3, 4, 5, 6, 7")]
     kind: Option<BodyKind>,
 }
 
@@ -33,18 +34,60 @@ enum BodyKind {
     #[prost(message, tag = "3")]
     Duplicate(Empty),
     #[prost(message, tag = "4")]
-    Moved(Empty),
+    Moved(MovedRecord),
     #[prost(message, tag = "5")]
     Start(StartRecord),
+    #[prost(message, tag = "6")]
+    DropLetters(DropRecord),
+    #[prost(message, tag = "7")]
+    Redrive(RedriveRecord),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Empty {}
 
 #[derive(Clone, PartialEq, prost::Message)]
+struct MovedRecord {
+    #[prost(string, optional, tag = "1")]
+    why: Option<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 struct StartRecord {
     #[prost(bool, tag = "1")]
     forget_others: bool,
+    #[prost(string, optional, tag = "2")]
+    why: Option<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DropRecord {
+    #[prost(uint64, repeated, tag = "1")]
+    letters: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RedriveRecord {
+    #[prost(uint64, tag = "1")]
+    letter: u64,
+    #[prost(oneof = "AttemptKind", tags = "2, 3")]
+    attempt: Option<AttemptKind>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum AttemptKind {
+    #[prost(message, tag = "2")]
+    Message(MessageRecord),
+    #[prost(message, tag = "3")]
+    Refused(RefusalRecord),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RefusalRecord {
+    #[prost(uint32, tag = "1")]
+    reason: u32,
+    #[prost(string, tag = "2")]
+    detail: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -96,10 +139,14 @@ pub fn encode(body: &Body) -> Bytes {
             original: Some(original_record(&rejection.original)),
         }),
         Body::Duplicate => BodyKind::Duplicate(Empty {}),
-        Body::Moved => BodyKind::Moved(Empty {}),
-        Body::Start { forget_others } => {
-            BodyKind::Start(StartRecord { forget_others: *forget_others })
+        Body::Moved { why } => BodyKind::Moved(MovedRecord { why: why.clone() }),
+        Body::Start { forget_others, why } => {
+            BodyKind::Start(StartRecord { forget_others: *forget_others, why: why.clone() })
         }
+        Body::DropLetters(letters) => {
+            BodyKind::DropLetters(DropRecord { letters: letters.iter().map(|seq| seq.0).collect() })
+        }
+        Body::Redrive(redrive) => BodyKind::Redrive(redrive_record(redrive)),
     };
     BodyRecord { kind: Some(kind) }.encode_to_vec().into()
 }
@@ -109,18 +156,44 @@ pub fn decode(bytes: Bytes) -> Result<Body, InvalidBody> {
     let kind = BodyRecord::decode(bytes)?.kind.ok_or(InvalidBody::Unknown("an unknown kind"))?;
     Ok(match kind {
         BodyKind::Message(record) => Body::Message(message(record)?),
-        BodyKind::Rejected(record) => {
-            let reason =
-                Reason::from_tag(record.reason).ok_or(InvalidBody::Unknown("an unknown reason"))?;
-            Body::Rejected(Rejection {
-                refusal: Refusal { reason, detail: record.detail },
-                original: original(record.original.unwrap_or_default()),
-            })
-        }
+        BodyKind::Rejected(record) => Body::Rejected(Rejection {
+            refusal: refusal(record.reason, record.detail)?,
+            original: original(record.original.unwrap_or_default()),
+        }),
         BodyKind::Duplicate(_) => Body::Duplicate,
-        BodyKind::Moved(_) => Body::Moved,
-        BodyKind::Start(record) => Body::Start { forget_others: record.forget_others },
+        BodyKind::Moved(record) => Body::Moved { why: record.why },
+        BodyKind::Start(record) => {
+            Body::Start { forget_others: record.forget_others, why: record.why }
+        }
+        BodyKind::DropLetters(record) => {
+            Body::DropLetters(record.letters.into_iter().map(Seq).collect())
+        }
+        BodyKind::Redrive(record) => Body::Redrive(redrive(record)?),
     })
+}
+
+fn redrive_record(redrive: &Redrive) -> RedriveRecord {
+    let attempt = match &redrive.attempt {
+        Ok(message) => AttemptKind::Message(message_record(message)),
+        Err(Refusal { reason, detail }) => {
+            let (reason, detail) = (reason.tag(), detail.clone());
+            AttemptKind::Refused(RefusalRecord { reason, detail })
+        }
+    };
+    RedriveRecord { letter: redrive.letter.0, attempt: Some(attempt) }
+}
+
+fn redrive(record: RedriveRecord) -> Result<Redrive, InvalidBody> {
+    let attempt = match record.attempt.ok_or(InvalidBody::Unknown("an unknown attempt"))? {
+        AttemptKind::Message(record) => Ok(message(record)?),
+        AttemptKind::Refused(record) => Err(refusal(record.reason, record.detail)?),
+    };
+    Ok(Redrive { letter: Seq(record.letter), attempt })
+}
+
+fn refusal(reason: u32, detail: String) -> Result<Refusal, InvalidBody> {
+    let reason = Reason::from_tag(reason).ok_or(InvalidBody::Unknown("an unknown reason"))?;
+    Ok(Refusal { reason, detail })
 }
 
 fn message_record(message: &Message) -> MessageRecord {

@@ -68,3 +68,16 @@ fn what_was_written_once_reads_back_and_is_written_the_same() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn decisions_about_letters_are_written_as_they_always_were() {
+    let hex =
+        |body: &Body| -> String { encode(body).iter().map(|byte| format!("{byte:02x}")).collect() };
+    assert_eq!(hex(&Body::DropLetters(vec![Seq(1), Seq(300)])), "32050a0301ac02");
+    let redrive = |attempt| Body::Redrive(Redrive { letter: Seq(7), attempt });
+    let refused = redrive(Err(Refusal::new(Reason::NotJson, "why")));
+    assert_eq!(hex(&refused), "3a0b08071a0708021203776879");
+    let text = br#"{"clear_payload":{"points":[7]}}"#;
+    let applied = redrive(Ok(decode_message(text, Some("c"), &LIMITS).unwrap()));
+    assert_eq!(hex(&applied), "3a18080712140a0163120f6a0d0a0b0a09090700000000000000");
+}

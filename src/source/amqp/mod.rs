@@ -19,6 +19,7 @@
 mod deliveries;
 mod delivery;
 mod link;
+mod pause;
 mod session;
 mod settings;
 mod stream_start;

@@ -12,11 +12,11 @@ use prometheus::IntCounter;
 
 use super::deliveries::Deliveries;
 use super::delivery::{item, stream_offset};
-use super::link::{CONNECT_TIMEOUT, Link};
+use super::link::Link;
 use super::{AmqpSettings, AmqpSource};
 use crate::position::{Offset, Stream};
 use crate::source::status::{State, StreamStatus};
-use crate::source::{Batch, Order, Pressure, Redelivery, Wiring};
+use crate::source::{Batch, Redelivery, Wiring};
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at the watermark, and two offers of a batch that found no room.
@@ -25,8 +25,6 @@ const TICK: Duration = Duration::from_millis(1);
 const PAUSED_TICK: Duration = Duration::from_millis(20);
 /// How long the next of a run of redeliveries is waited for.
 const RUN_PAUSE: Duration = Duration::from_millis(250);
-/// How long a batch may be refused before nothing more is fetched.
-const REFUSED_MAX: Duration = Duration::from_secs(1);
 
 /// What goes on over all sessions.
 #[derive(Default)]
@@ -64,15 +62,17 @@ pub struct Session<'a> {
     received: IntCounter,
     /// Taken by the outlet and not acked yet, oldest first: the batch's last delivery. They
     /// belong to this connection's channel; the next one knows nothing of them.
-    given: VecDeque<(u64, Acker)>,
-    deliveries: Deliveries,
+    pub(super) given: VecDeque<(u64, Acker)>,
+    pub(super) deliveries: Deliveries,
     /// Of a stream: what the next delivery's offset is at least.
     pub(super) expected: Option<Offset>,
     /// Of a stream that was never read: its first delivery says where it begins.
     pub(super) begins: bool,
+    /// Why it begins anew, if it was read before.
+    pub(super) begins_why: Option<String>,
     /// Whether the connection's run of redeliveries has come.
     had_run: bool,
-    refused_since: Option<Instant>,
+    pub(super) refused_since: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -97,6 +97,7 @@ impl<'a> Session<'a> {
             deliveries: Deliveries::new(settings.batch_messages_max, settings.batch_bytes_max),
             expected: None,
             begins: false,
+            begins_why: None,
             had_run: false,
             refused_since: None,
         }
@@ -183,22 +184,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn pressure(&self) -> Option<Pressure> {
-        let refused = self.refused_since.is_some_and(|since| since.elapsed() > REFUSED_MAX);
-        self.wiring.outlet.pressure().or(refused.then_some(Pressure::QueueFull))
-    }
-
-    /// A connection on which nothing is consumed tells nobody that it is lost.
-    fn alive(&self, link: &Link) -> Result<(), String> {
-        let (connection, channel) = (link.connection.status(), link.channel.status());
-        match connection.connected() && channel.connected() {
-            true => Ok(()),
-            false => {
-                Err("the connection or its channel was lost while nothing was consumed".into())
-            }
-        }
-    }
-
     /// Waits for the next delivery, and takes what has come with it.
     async fn take_some(&mut self, consumer: &mut Consumer) -> Result<(), String> {
         if !self.deliveries.is_empty() {
@@ -224,7 +209,7 @@ impl<'a> Session<'a> {
 
     /// The broker's cancel is a `None`, a lost channel an error: both end the session. With the
     /// first redelivery of the connection all that follow it are taken.
-    async fn take(
+    pub(super) async fn take(
         &mut self,
         delivery: Option<lapin::Result<Delivery>>,
         consumer: Option<&mut Consumer>,
@@ -302,68 +287,6 @@ impl<'a> Session<'a> {
                 }
             }
         }
-    }
-
-    /// Has the broker send nothing more. What it has sent is taken, to be given out and acked as
-    /// if nothing were: held or given back, it would be counted as delivered once more.
-    async fn pause(
-        &mut self,
-        link: &Link,
-        mut consumer: Consumer,
-        why: Pressure,
-    ) -> Result<(), String> {
-        tracing::warn!(source = self.name, %why, "the consumer is given up until that is over");
-        self.wiring.status.pause(why);
-        self.show_paused(true);
-        let cancelling = link.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-        let cancelled = tokio::time::timeout(CONNECT_TIMEOUT, cancelling).await;
-        cancelled.map_err(|_| "no answer to a cancel")?.map_err(|error| error.to_string())?;
-        while let Some(delivery) = consumer.next().await {
-            self.take(Some(delivery), None).await?;
-        }
-        self.deliveries.end_run();
-        Ok(())
-    }
-
-    /// Consumes, if nothing speaks against it and all that was taken is acked.
-    async fn resume(&mut self, link: &mut Link, why: Option<Pressure>) -> Result<bool, String> {
-        if let Some(why) = why {
-            self.wiring.status.pause(why);
-            self.show_paused(true);
-            return Ok(false);
-        }
-        if !self.deliveries.is_empty() || !self.given.is_empty() {
-            return Ok(false);
-        }
-        let offset = match self.settings.is_stream() {
-            true => match self.place(link).await? {
-                Some(offset) => Some(offset),
-                // Shutdown came first.
-                None => return Ok(false),
-            },
-            false => None,
-        };
-        let consuming = link.consume(self.settings, offset).await;
-        link.consumer = Some(consuming.map_err(|error| error.to_string())?);
-        tracing::info!(source = self.name, queue = self.settings.queue, "consuming");
-        self.wiring.status.set_state(State::Running);
-        self.show_paused(false);
-        Ok(true)
-    }
-
-    fn answer_orders(&self) {
-        while let Ok(Order::AcceptGap { answer, .. }) = self.wiring.orders.try_recv() {
-            let _ = answer.send(Err(format!("source `{}` is not halted at a gap", self.name)));
-        }
-    }
-
-    fn show_paused(&self, paused: bool) {
-        self.wiring.metrics.source.paused.with_label_values(&[self.name]).set(paused.into());
-    }
-
-    fn show_blocked(&self, blocked: bool) {
-        self.wiring.status.set_blocked(blocked);
-        self.wiring.metrics.source.blocked.with_label_values(&[self.name]).set(blocked.into());
     }
 
     /// Acks the last delivery of the newest durable batch, and with it all before it.

@@ -47,20 +47,21 @@ impl Session<'_> {
     pub(super) fn push_of_stream(&mut self, offset: Offset, delivery: Delivery) {
         let (bytes, acker) = (delivery.data.len(), delivery.acker.clone());
         if std::mem::take(&mut self.begins) {
+            let why = self.begins_why.take();
             tracing::info!(source = self.name, %offset, "the stream is read from here on");
-            self.keep(self.start(offset), 0, acker.clone());
+            self.keep(self.start(offset, why), 0, acker.clone());
         }
         let mut item = super::delivery::item_of_stream(self.stream, offset, delivery);
         if self.expected.is_some_and(|expected| offset < expected) {
             // The broker begins with the chunk that has the offset. Its ack is another's.
-            item.what = What::Moved;
+            item.what = What::Moved { why: None };
         }
         self.keep(item, bytes, acker);
     }
 
-    fn start(&self, offset: Offset) -> Item {
+    fn start(&self, offset: Offset, why: Option<String>) -> Item {
         let position = Position::new(self.stream.clone(), Mark::Next(offset));
-        Item { position, what: What::Start { forget_others: false } }
+        Item { position, what: What::Start { forget_others: false, why } }
     }
 
     /// Where to read from. `None` when shutdown was asked for while the stream was halted.
@@ -87,6 +88,7 @@ impl Session<'_> {
         self.numbering.accepted = Some(gap);
         tracing::warn!(source = self.name, %gap, %first, "the gap is skipped");
         self.begins = true;
+        self.begins_why = Some(gap.to_string());
         self.expected = None;
         self.numbering.next = None;
         Ok(Some(StreamStart::At(first).argument()))

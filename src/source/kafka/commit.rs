@@ -55,6 +55,11 @@ impl Commits {
         Ok(Commits { offered: VecDeque::new(), in_flight: None, ask, answers })
     }
 
+    /// What was given out will not become durable.
+    pub fn forget(&mut self) {
+        self.offered.clear();
+    }
+
     pub fn offered(&mut self, number: u64, nexts: Vec<(Index, Offset)>) {
         self.offered.push_back(Offered { number, nexts });
     }

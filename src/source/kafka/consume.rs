@@ -1,34 +1,32 @@
 //! The thread that consumes: messages in, batches out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
+use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Message, TopicPartitionList};
 
 use super::commit::Commits;
 use super::discovery::{Discovery, Finding};
-use super::partitions::{Partitions, Phase};
+use super::partitions::{Doubt, Partitions, Phase};
 use super::pending::{Index, Pending, Sealed};
-use super::probe::Question;
+use super::pressure::Intake;
+use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
-use super::{Context, KafkaSource, KafkaSourceError};
-use crate::position::{Offset, UnixMillis};
-use crate::source::status::State;
-use crate::source::{Pressure, Wiring};
+use super::{Context, KafkaSource, KafkaSourceError, native};
+use crate::position::{Offset, Position, UnixMillis};
+use crate::source::Wiring;
 
 /// How long to wait for the next message when there is nothing to do.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 /// Between two offers of a batch that found no room, and while a start becomes durable.
-const RETRY_INTERVAL: Duration = Duration::from_millis(1);
-/// Pausing throws away what was fetched ahead, so it is for a stage that is stuck, not for
-/// one that is merely slower than the broker.
-const PAUSE_AFTER: Duration = Duration::from_millis(500);
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// Enough for what was fetched ahead to be given out, so that the partition stands still.
 const SUSPICIOUS_FOR: u32 = 20;
 /// Messages taken before looking at anything else.
@@ -38,16 +36,20 @@ pub struct Consume {
     pub(super) name: String,
     pub(super) settings: KafkaSettings,
     pub(super) wiring: Wiring,
+    /// Given up for a new one when it stands still or fails for good.
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) findings: Receiver<Finding>,
     pub(super) questions: Option<Sender<Question>>,
     pub(super) ephemeral: bool,
     pub(super) partitions: Partitions,
+    /// Of what is not there: never found in this process, or gone.
+    pub(super) positions: Vec<Position>,
     pub(super) pending: Pending,
     /// Sealed, and refused by a full outlet.
     pub(super) refused: Option<Sealed>,
-    pub(super) blocked_since: Option<Instant>,
-    pub(super) paused: bool,
+    pub(super) intake: Intake,
+    /// Since when the gate is closed.
+    pub(super) held: Option<UnixMillis>,
     pub(super) batches: u64,
     pub(super) commits: Commits,
     pub(super) commit_error: Option<RDKafkaErrorCode>,
@@ -55,21 +57,40 @@ pub struct Consume {
     /// The broker refused an offset, without saying of which partition: for how many more
     /// statistics every partition that stands still is asked about.
     pub(super) suspicious: u32,
+    pub(super) damage_told: Option<Instant>,
     pub(super) retries: Vec<(Instant, Index)>,
+    pub(super) assign_failures: u32,
+    /// Why the client must be given up.
+    pub(super) broken: Option<String>,
+    pub(super) rebuilt: Option<Instant>,
+    /// Clients given up, while they close.
+    pub(super) closing: VecDeque<JoinHandle<()>>,
+}
+
+pub(super) fn new_consumer(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>> {
+    settings.client_config().create_with_context(Context::default()).map(Arc::new)
+}
+
+/// Asks and commits; it fetches nothing, and lives as long as the source.
+fn new_asker(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>> {
+    let mut config = settings.client_config();
+    config.set("statistics.interval.ms", "0");
+    config.create_with_context(Context::default()).map(Arc::new)
 }
 
 pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
-    let KafkaSource { name, settings, positions, embedded } = source;
-    let consumer: BaseConsumer<Context> =
-        settings.client_config().create_with_context(Context::default())?;
-    let consumer = Arc::new(consumer);
+    let KafkaSource { name, settings, positions, identify, embedded } = source;
+    let consumer = new_consumer(&settings)?;
+    let asker = new_asker(&settings)?;
     let (tell, findings) = crossbeam_channel::bounded(1024);
     let (questions, asked) = crossbeam_channel::bounded(64);
+    let commits = Commits::start(&name, &asker)?;
     let discovery = Discovery {
         source: name.clone(),
-        consumer: Arc::clone(&consumer),
+        asker,
+        wanted: settings.wanted()?,
         settings: settings.clone(),
-        positions,
+        is_new: positions.is_empty(),
         embedded: embedded.clone(),
         findings: tell,
         questions: asked,
@@ -78,21 +99,27 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
         name: name.clone(),
         settings,
         wiring,
-        commits: Commits::start(&name, &consumer)?,
+        commits,
         consumer,
         findings,
         questions: Some(questions),
         ephemeral: embedded.is_some(),
         partitions: Partitions::default(),
-        pending: Pending::default(),
+        positions,
+        pending: Pending::new(identify),
         refused: None,
-        blocked_since: None,
-        paused: false,
+        intake: Intake::default(),
+        held: None,
         batches: 0,
         commit_error: None,
         reconnecting: false,
         suspicious: 0,
+        damage_told: None,
         retries: Vec::new(),
+        assign_failures: 0,
+        broken: None,
+        rebuilt: None,
+        closing: VecDeque::new(),
     };
     thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
     Ok(thread::Builder::new().name(format!("kafka-{name}")).spawn(move || consume.run())?)
@@ -102,11 +129,17 @@ impl Consume {
     fn run(mut self) {
         let mut commit_due = Instant::now() + self.settings.commit_interval;
         while !self.wiring.shutdown.is_asked() {
+            self.take_orders();
+            if self.is_held() {
+                continue;
+            }
             self.take_findings();
             self.begin_started();
             self.take_messages();
             self.offer();
+            self.yield_to_pressure();
             self.take_ends();
+            self.rebuild_if_broken();
             // The embedded broker answers no commit, and nobody looks at its lag.
             if !self.ephemeral && Instant::now() >= commit_due {
                 self.commit();
@@ -120,13 +153,13 @@ impl Consume {
     fn take_messages(&mut self) {
         let consumer = Arc::clone(&self.consumer);
         for _ in 0..MESSAGES_AT_ONCE {
-            if self.is_full() && !self.paused {
+            if self.is_full() && !self.intake.paused {
                 // Nothing can be taken without dropping it; the broker's data waits in
                 // librdkafka, whose memory is bounded.
                 return;
             }
             let waiting = !self.pending.is_empty() || self.refused.is_some();
-            let timeout = match (self.paused, waiting) {
+            let timeout = match (self.intake.paused, waiting) {
                 (true, _) => RETRY_INTERVAL * 10,
                 (false, true) => Duration::ZERO,
                 (false, false) => self.idle_timeout(),
@@ -135,6 +168,9 @@ impl Consume {
                 Some(Ok(message)) => self.message(&message),
                 Some(Err(error)) => self.failed(&error),
                 None => return,
+            }
+            if self.wiring.gate.is_closed() {
+                return;
             }
         }
     }
@@ -164,11 +200,19 @@ impl Consume {
         if partition.phase != Phase::Running || offset < partition.next.0 {
             return;
         }
+        let epoch = native::leader_epoch(message);
+        if epoch.is_some_and(|epoch| partition.epoch.is_some_and(|known| epoch < known)) {
+            return self.doubt(index, Doubt::Epoch);
+        }
+        if partition.doubt.take().is_some() && offset > partition.next.0 {
+            return self.doubt(index, Doubt::Hole);
+        }
         let time = message.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok());
         let time = time.map_or_else(UnixMillis::now, UnixMillis);
         partition.next = Offset(offset + 1);
+        partition.epoch = epoch.or(partition.epoch);
         partition.count(time);
-        self.pending.message(index, partition.next, time, message);
+        self.pending.message(index, partition.next, epoch, time, message);
         if self.refused.is_none() && self.is_batch() {
             self.offer();
         }
@@ -180,13 +224,22 @@ impl Consume {
     fn failed(&mut self, error: &KafkaError) {
         use RDKafkaErrorCode::{
             AllBrokersDown, Authentication, AutoOffsetReset, BrokerTransportFailure, Fatal,
-            OffsetOutOfRange, Resolve, SSL,
+            LogTruncation, OffsetOutOfRange, Resolve, SSL, SaslAuthenticationFailed,
         };
         let reason = self.consumer.context().reason();
         match error.rdkafka_error_code() {
             // Which partition it was shows when all are looked at.
-            Some(AutoOffsetReset | OffsetOutOfRange) => self.suspicious = SUSPICIOUS_FOR,
-            Some(AllBrokersDown | Authentication | Fatal | SSL) => self.unreachable(&reason),
+            Some(AutoOffsetReset | LogTruncation | OffsetOutOfRange) => {
+                self.suspicious = SUSPICIOUS_FOR;
+            }
+            Some(code) if is_damage(code) => self.damaged_somewhere(code, &reason),
+            Some(Fatal) => self.broken = Some(reason),
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
+                self.broken = Some(error.to_string());
+            }
+            Some(AllBrokersDown | Authentication | SSL | SaslAuthenticationFailed) => {
+                self.unreachable(&reason);
+            }
             // One broker of several, or one address of many: librdkafka connects again.
             Some(BrokerTransportFailure | Resolve) => {
                 tracing::debug!(source = self.name, reason, "connection lost");
@@ -210,10 +263,7 @@ impl Consume {
             }
             self.commits.offered(number, sealed.nexts);
         }
-        self.blocked_since = None;
-        if self.paused {
-            self.set_paused(false);
-        }
+        self.intake.blocked_since = None;
     }
 
     fn seal(&mut self) -> Sealed {
@@ -224,44 +274,5 @@ impl Consume {
             self.partitions[*index].publish_count();
         }
         sealed
-    }
-
-    fn no_room(&mut self) {
-        if !self.is_full() || self.paused {
-            return;
-        }
-        let since = *self.blocked_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= PAUSE_AFTER {
-            self.set_paused(true);
-        } else {
-            thread::sleep(RETRY_INTERVAL);
-        }
-    }
-
-    pub(super) fn why_paused(&self) -> Pressure {
-        self.wiring.outlet.pressure().unwrap_or(Pressure::QueueFull)
-    }
-
-    /// Paused, librdkafka drops what it fetched ahead; resumed, it goes on after the last
-    /// message it gave us. Only what was paused is resumed: others would be rewound.
-    fn set_paused(&mut self, paused: bool) {
-        let mut list = TopicPartitionList::new();
-        for index in self.partitions.current() {
-            let partition = &self.partitions[index];
-            if partition.phase == Phase::Running {
-                list.add_partition(partition.topic(), partition.number());
-            }
-        }
-        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        if let Err(error) = done {
-            tracing::warn!(source = self.name, %error, paused, "pause or resume failed");
-            return;
-        }
-        self.paused = paused;
-        self.wiring.metrics.source.paused.with_label_values(&[&self.name]).set(paused.into());
-        match paused {
-            true => self.wiring.status.pause(self.why_paused()),
-            false => self.wiring.status.set_state(State::Running),
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Statistics};
 
 /// Where a partition ends, as its last fetch told.
@@ -20,7 +21,14 @@ pub struct End {
 #[derive(Default)]
 pub struct Context {
     ends: Mutex<Option<Vec<End>>>,
-    reason: Mutex<String>,
+    reason: Mutex<Reason>,
+}
+
+#[derive(Default)]
+struct Reason {
+    last: String,
+    /// A refused password or certificate: what follows from it says less.
+    refused: Option<String>,
 }
 
 impl Context {
@@ -29,9 +37,15 @@ impl Context {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// What the last error event said.
+    /// What the last error event said, or the one that explains those after it.
     pub fn reason(&self) -> String {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        reason.refused.as_ref().unwrap_or(&reason.last).clone()
+    }
+
+    /// The broker answered: what it said before explains nothing any more.
+    pub fn forget_reason(&self) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Reason::default();
     }
 }
 
@@ -64,7 +78,14 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
+        let mut kept = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
+                kept.refused = Some(format!("authentication failed: {reason}"));
+            }
+            Some(RDKafkaErrorCode::SSL) => kept.refused = Some(format!("TLS failed: {reason}")),
+            _ => kept.last = reason.to_owned(),
+        }
     }
 }
 

@@ -1,40 +1,47 @@
 //! Asks the cluster, on a thread of its own, so that the thread that consumes never waits for
-//! an answer: cluster id, topic ids, partitions, and where the log of a new partition starts
-//! and ends.
+//! an answer: cluster id, topics, their ids, partitions, and where the log of a new partition
+//! starts and ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use rdkafka::Offset as KafkaOffset;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
-use super::Context;
-use super::place::{Place, Present, place};
+use super::opening::Opening;
+use super::place::Present;
 use super::probe::{self, Answer, Question};
-use super::settings::KafkaSettings;
-use super::settings::Start;
-use super::topic_ids;
-use crate::position::{Offset, Position, Stream};
+use super::settings::{KafkaSettings, Start};
+use super::topics::{Topics, Wanted};
+use super::{Context, native};
+use crate::position::Offset;
 
 /// One request's longest wait.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two rounds while something is missing: a topic, a leader, the whole cluster.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// A topic is gone that was not there for so many rounds, one after the other: a broker that
+/// has just started may not know of all yet.
+const ROUNDS_GONE: u32 = 3;
 
 /// What the consuming thread is told.
 pub enum Finding {
-    /// New partitions of one topic.
+    /// New partitions: of one topic, or all that a new source begins with.
     Partitions(Vec<Found>),
-    /// A topic has another id than when its partitions were found.
-    TopicChanged { topic: String, found: Uuid },
+    /// A topic has another id than when its partitions were found. They are told anew.
+    TopicChanged {
+        topic: String,
+        found: Uuid,
+    },
+    TopicGone(String),
     /// What is between a partition's next offset and its end.
     Looked(Answer),
+    /// Why it is not decided yet where the source begins.
+    Undecided(String),
     /// The cluster answered.
     Reached,
     /// It did not.
@@ -43,16 +50,17 @@ pub enum Finding {
 
 pub struct Found {
     pub present: Present,
-    pub place: Place,
     /// Where it starts if nothing is known of it.
     pub start: Offset,
 }
 
 pub struct Discovery {
     pub source: String,
-    pub consumer: Arc<BaseConsumer<Context>>,
+    pub asker: Arc<BaseConsumer<Context>>,
     pub settings: KafkaSettings,
-    pub positions: Vec<Position>,
+    pub wanted: Wanted,
+    /// Whether the log has no position of the source.
+    pub is_new: bool,
     /// The embedded broker's id, which stands for the mock cluster's own.
     pub embedded: Option<String>,
     pub findings: Sender<Finding>,
@@ -61,31 +69,51 @@ pub struct Discovery {
 }
 
 /// What is known of a topic that exists.
+#[derive(Default)]
 struct Known {
     id: Option<Uuid>,
     found: BTreeSet<i32>,
-    /// The partitions that the configured start applies to; later ones start at their
-    /// beginning.
-    at_start: BTreeSet<i32>,
-    change_told: Option<Uuid>,
+    /// Rounds in which it was not there.
+    absent: u32,
+}
+
+/// What is known after the rounds so far.
+struct Survey {
+    known: BTreeMap<String, Known>,
+    /// Where a new source begins, until that is decided.
+    opening: Option<Opening>,
+    /// Told as missing.
+    missing: BTreeSet<String>,
+    no_ids_told: bool,
 }
 
 impl Discovery {
     pub fn run(self) {
-        let mut known: BTreeMap<String, Known> = BTreeMap::new();
-        let mut first_round = true;
-        let mut missing = BTreeSet::new();
+        // At the beginning of what is there, nothing has to be decided at once.
+        let opens = self.is_new && self.settings.start != Start::Earliest;
+        let mut survey = Survey {
+            known: BTreeMap::new(),
+            opening: opens.then(Opening::default),
+            missing: BTreeSet::new(),
+            no_ids_told: false,
+        };
         loop {
             let began = Instant::now();
-            let pause = match self.round(&mut known, first_round) {
-                Ok(round) => {
-                    first_round = false;
-                    self.tell_missing(&mut missing, round.missing);
+            let complete = self.round(&mut survey);
+            self.let_client_speak();
+            let pause = match complete {
+                Ok(complete) => {
+                    self.asker.context().forget_reason();
                     self.tell(Finding::Reached);
-                    if round.complete { self.settings.metadata_interval } else { RETRY_INTERVAL }
+                    if let Some(why) = survey.opening.as_ref().and_then(Opening::why) {
+                        self.tell(Finding::Undecided(why));
+                    }
+                    if complete { self.settings.metadata_interval } else { RETRY_INTERVAL }
                 }
                 Err(error) => {
-                    self.tell(Finding::Unreachable(error.to_string()));
+                    let reason = self.asker.context().reason();
+                    let error = if reason.is_empty() { error.to_string() } else { reason };
+                    self.tell(Finding::Unreachable(error));
                     RETRY_INTERVAL
                 }
             };
@@ -101,14 +129,23 @@ impl Discovery {
         }
     }
 
-    fn tell(&self, finding: Finding) {
+    /// Takes what the client has to say beside its answers; it is assigned nothing.
+    fn let_client_speak(&self) {
+        for _ in 0..1000 {
+            if self.asker.poll(Duration::ZERO).is_none() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn tell(&self, finding: Finding) {
         // The consuming thread outlives this one, or is ending and will not miss it.
         let _ = self.findings.send(finding);
     }
 
     fn look(&self, question: Question) {
         let Question { topic, partition, .. } = question.clone();
-        match probe::look(&self.consumer, &self.settings.client_config(), question) {
+        match probe::look(&self.asker, &self.settings.client_config(), question) {
             Ok(answer) => self.tell(Finding::Looked(answer)),
             // It will be asked again if the partition still stands.
             Err(error) => {
@@ -117,111 +154,111 @@ impl Discovery {
         }
     }
 
-    fn tell_missing(&self, told: &mut BTreeSet<String>, missing: BTreeSet<String>) {
-        for topic in missing.difference(told) {
-            tracing::warn!(source = self.source, topic, "the topic does not exist; waiting for it");
-        }
-        *told = missing;
-    }
-
-    fn round(&self, known: &mut BTreeMap<String, Known>, first_round: bool) -> KafkaResult<Round> {
+    /// Whether everything that is there is known.
+    fn round(&self, survey: &mut Survey) -> KafkaResult<bool> {
         let cluster = match &self.embedded {
             Some(id) => id.clone(),
             None => self
-                .consumer
+                .asker
                 .client()
                 .fetch_cluster_id(REQUEST_TIMEOUT)
                 .ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))?,
         };
-        let ids = self.topic_ids()?;
-        let mut round = Round { complete: true, missing: BTreeSet::new() };
-        for topic in &self.settings.topics {
-            let partitions = self.partitions(topic)?;
-            if partitions.is_empty() {
-                round.missing.insert(topic.clone());
-                round.complete = false;
-                continue;
+        let topics = self.wanted.look(&self.asker)?;
+        let ids = self.topic_ids(&topics, &mut survey.no_ids_told)?;
+        for topic in topics.missing.difference(&survey.missing) {
+            tracing::warn!(source = self.source, topic, "the topic does not exist; waiting for it");
+        }
+        let mut complete = topics.missing.is_empty() && topics.unready.is_empty();
+        survey.missing.clone_from(&topics.missing);
+        complete &= self.let_go(survey, &topics);
+        if let Some(opening) = &mut survey.opening {
+            let Some(found) = opening.decide(self, &cluster, &topics, &ids) else {
+                return Ok(false);
+            };
+            survey.opening = None;
+            for Found { present, .. } in &found {
+                let known = survey.known.entry(present.topic.clone()).or_default();
+                known.id = present.topic_id;
+                known.found.insert(present.partition);
             }
+            if !found.is_empty() {
+                self.tell(Finding::Partitions(found));
+            }
+        }
+        for (topic, partitions) in &topics.there {
             let id = ids.get(topic).copied();
-            let entry = known.entry(topic.clone()).or_insert_with(|| Known {
-                id,
-                found: BTreeSet::new(),
-                at_start: self.starting(topic, &cluster, first_round, &partitions),
-                change_told: None,
-            });
-            if let (Some(expected), Some(found)) = (entry.id, id)
+            let known = survey.known.entry(topic.clone()).or_default();
+            known.absent = 0;
+            if let (Some(expected), Some(found)) = (known.id, id)
                 && expected != found
             {
-                if entry.change_told.replace(found) != Some(found) {
-                    self.tell(Finding::TopicChanged { topic: topic.clone(), found });
-                }
-                continue;
+                self.tell(Finding::TopicChanged { topic: topic.clone(), found });
+                *known = Known::default();
             }
-            entry.id = entry.id.or(id);
-            round.complete &= self.new_partitions(topic, &cluster, entry, &partitions);
+            known.id = known.id.or(id);
+            complete &= self.new_partitions(topic, &cluster, known, partitions);
         }
-        Ok(round)
+        Ok(complete)
+    }
+
+    /// Lets topics go that are not there any more. Whether there is none that may be.
+    fn let_go(&self, survey: &mut Survey, topics: &Topics) -> bool {
+        let mut complete = true;
+        survey.known.retain(|topic, known| {
+            if topics.there.contains_key(topic) || topics.unready.contains(topic) {
+                return true;
+            }
+            known.absent += 1;
+            let gone = known.absent >= ROUNDS_GONE;
+            if gone {
+                self.tell(Finding::TopicGone(topic.clone()));
+            } else {
+                complete = false;
+            }
+            !gone
+        });
+        complete
     }
 
     /// Empty where the broker tells none.
-    fn topic_ids(&self) -> KafkaResult<HashMap<String, Uuid>> {
-        if self.embedded.is_some() || !topic_ids::can_ask(&self.settings) {
+    fn topic_ids(&self, topics: &Topics, told: &mut bool) -> KafkaResult<HashMap<String, Uuid>> {
+        if self.embedded.is_some() || topics.there.is_empty() {
             return Ok(HashMap::new());
         }
-        topic_ids::topic_ids(&self.settings.brokers, &self.settings.topics).map_err(|error| {
-            tracing::debug!(source = self.source, %error, "topic ids");
-            KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure)
-        })
-    }
-
-    /// Empty when the topic does not exist.
-    fn partitions(&self, topic: &str) -> KafkaResult<BTreeSet<i32>> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
-            return Ok(BTreeSet::new());
+        let names: Vec<String> = topics.there.keys().cloned().collect();
+        let ids = match native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT) {
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => HashMap::new(),
+            answered => answered?,
         };
-        match found.error().map(RDKafkaErrorCode::from) {
-            None => Ok(found.partitions().iter().map(|partition| partition.id()).collect()),
-            Some(
-                RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::LeaderNotAvailable,
-            ) => Ok(BTreeSet::new()),
-            Some(code) => Err(KafkaError::MetadataFetch(code)),
+        if ids.is_empty() && !std::mem::replace(told, true) {
+            tracing::warn!(
+                source = self.source,
+                "the broker tells no topic ids: a topic that is \
+                deleted and made anew is noticed by its offsets and leader epochs only"
+            );
         }
+        Ok(ids)
     }
 
-    /// A topic that was there at the first look and of which nothing is known starts where the
-    /// settings say; one that appeared later was waited for, and is read from its beginning.
-    fn starting(
-        &self,
-        topic: &str,
-        cluster: &str,
-        first_round: bool,
-        partitions: &BTreeSet<i32>,
-    ) -> BTreeSet<i32> {
-        let known = self.positions.iter().any(|position| {
-            matches!(&*position.stream, Stream::Partition { cluster: c, topic: t, .. }
-                if t == topic && (c == cluster || self.embedded.is_none()))
-        });
-        if first_round && !known { partitions.clone() } else { BTreeSet::new() }
-    }
-
-    /// Whether every partition could be placed.
+    /// Whether every partition was found.
     fn new_partitions(
         &self,
         topic: &str,
         cluster: &str,
         known: &mut Known,
-        partitions: &BTreeSet<i32>,
+        partitions: &BTreeMap<i32, bool>,
     ) -> bool {
         let mut found = Vec::new();
         let mut complete = true;
-        for &partition in partitions.difference(&known.found) {
-            match self.find(topic, cluster, known, partition) {
-                Ok(new) => found.push(new),
+        for &partition in partitions.keys().filter(|partition| !known.found.contains(partition)) {
+            match self.present(topic, cluster, known.id, partition) {
+                Ok(present) => {
+                    let start = Offset(present.low);
+                    found.push(Found { present, start });
+                }
                 Err(error) => {
-                    tracing::debug!(source = self.source, topic, partition, %error, "not placed");
+                    tracing::debug!(source = self.source, topic, partition, %error, "not found");
                     complete = false;
                 }
             }
@@ -233,58 +270,24 @@ impl Discovery {
         complete
     }
 
-    fn find(
+    pub(super) fn present(
         &self,
         topic: &str,
         cluster: &str,
-        known: &Known,
+        topic_id: Option<Uuid>,
         partition: i32,
-    ) -> KafkaResult<Found> {
-        let (low, high) = self.consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+    ) -> KafkaResult<Present> {
+        let (low, high) = self.asker.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
         let offset = |raw: i64| {
             u64::try_from(raw).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::NoOffset))
         };
-        let present = Present {
+        Ok(Present {
             cluster: cluster.to_owned(),
             topic: topic.to_owned(),
-            topic_id: known.id,
+            topic_id,
             partition,
             low: offset(low)?,
             high: offset(high)?,
-        };
-        let place = place(&self.positions, &present, self.embedded.is_some());
-        let start = match (&place, self.settings.start) {
-            (Place::New, start) if known.at_start.contains(&partition) => {
-                self.resolve(start, &present)?
-            }
-            _ => Offset(present.low),
-        };
-        Ok(Found { present, place, start })
-    }
-
-    fn resolve(&self, start: Start, present: &Present) -> KafkaResult<Offset> {
-        let time = match start {
-            Start::Earliest => return Ok(Offset(present.low)),
-            Start::Latest => return Ok(Offset(present.high)),
-            Start::At(time) => i64::try_from(time.0).unwrap_or(i64::MAX),
-        };
-        let mut asked = TopicPartitionList::new();
-        let (topic, partition) = (&present.topic, present.partition);
-        asked.add_partition_offset(topic, partition, KafkaOffset::Offset(time))?;
-        let answered = self.consumer.offsets_for_times(asked, REQUEST_TIMEOUT)?;
-        let Some(element) = answered.find_partition(topic, partition) else {
-            return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition));
-        };
-        element.error()?;
-        Ok(match element.offset() {
-            KafkaOffset::Offset(offset) => Offset(u64::try_from(offset).unwrap_or(present.low)),
-            // No message is that young.
-            _ => Offset(present.high),
         })
     }
-}
-
-struct Round {
-    complete: bool,
-    missing: BTreeSet<String>,
 }

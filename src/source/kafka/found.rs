@@ -9,17 +9,16 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::consume::Consume;
 use super::discovery::{Finding, Found};
-use super::partitions::{Partition, Phase};
-use super::pending::Index;
-use super::place::{Place, gap_at};
-use super::probe::{Answer, Between, Question};
+use super::native;
+use super::partitions::{Doubt, Partition, Phase};
+use super::pending::{Entry, Index};
+use super::place::{Gap, Place, place};
+use super::probe::seek_validated;
 use crate::position::{Offset, Stream};
 
 const ASSIGN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// Messages are there and none came for so long: the fetch is taken for lost.
-const STALLED_AFTER: Duration = Duration::from_secs(10);
-/// A question that was not answered, because the cluster was not there, is asked again.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// So many failures one after the other are not a moment's.
+const ASSIGN_FAILURES_MAX: u32 = 5;
 
 impl Consume {
     pub(super) fn take_findings(&mut self) {
@@ -27,18 +26,27 @@ impl Consume {
             match finding {
                 Finding::Partitions(found) => self.found(found),
                 Finding::TopicChanged { topic, found } => self.topic_changed(&topic, found),
+                Finding::TopicGone(topic) => self.topic_gone(&topic),
                 Finding::Looked(answer) => self.looked(answer),
+                Finding::Undecided(why) => self.undecided(&why),
                 Finding::Reached => self.reached(),
                 Finding::Unreachable(error) => self.unreachable(&error),
             }
         }
     }
 
-    /// All starts of a topic go into one batch, so that they become durable together.
+    /// All starts that are told at once go into one batch, so that they become durable together.
     fn found(&mut self, found: Vec<Found>) {
         let mut resumed = Vec::new();
-        for Found { present, place, start } in found {
-            let high = Offset(present.high);
+        for Found { present, start } in found {
+            let (low, high) = (Offset(present.low), Offset(present.high));
+            let known = self.partitions.find(&present.topic, present.partition);
+            let known = known.map(|index| self.partitions[index].position());
+            let is_here = known.is_some();
+            let place = match known {
+                Some(position) => place(&[position], &present, self.ephemeral),
+                None => place(&self.positions, &present, self.ephemeral),
+            };
             let stream = Arc::new(Stream::Partition {
                 source: self.name.clone(),
                 cluster: present.cluster,
@@ -47,16 +55,31 @@ impl Consume {
                 partition: present.partition,
             });
             match place {
-                Place::Resume { stream, next } => {
+                // It is being read.
+                Place::Resume { .. } if is_here => {}
+                Place::Resume { stream, next, epoch } => {
                     tracing::info!(source = self.name, %stream, %next, "partition resumed");
                     let index = self.add(stream, Phase::Running, next, high);
+                    let partition = &mut self.partitions[index];
                     // Durable by definition; the broker may have heard less.
-                    self.partitions[index].durable = Some(next);
+                    partition.durable = Some(next);
+                    partition.epoch = epoch;
                     resumed.push(index);
                 }
                 Place::New => self.start(stream, start, high),
-                Place::Gap { stream: known, next, gap } => {
-                    self.found_gap(known, next, &gap, stream, Offset(present.low), high);
+                // How far back it was cut, the broker can tell.
+                Place::Gap { stream, next, epoch: Some(epoch), gap: Gap::Cut { .. } } => {
+                    let index = self.add(stream, Phase::Doubtful, next, high);
+                    let partition = &mut self.partitions[index];
+                    partition.epoch = Some(epoch);
+                    partition.doubt = Some(Doubt::Cut);
+                    partition.show_end(high);
+                }
+                Place::Gap { stream: known, next, epoch, gap } => {
+                    let index = self.found_gap(known, next, gap, stream, low, high);
+                    if self.partitions[index].phase == Phase::Halted {
+                        self.partitions[index].epoch = epoch;
+                    }
                 }
             }
         }
@@ -70,34 +93,44 @@ impl Consume {
         next: Offset,
         end: Offset,
     ) -> Index {
+        if let (topic, Some(number)) = (stream.name(), stream.partition())
+            && let Some(before) = self.partitions.find(topic, number)
+            && self.partitions[before].stream != stream
+        {
+            self.wiring.status.remove(&self.partitions[before].stream);
+        }
         let (status, metrics) = (&self.wiring.status, &self.wiring.metrics);
         let mut partition = Partition::new(stream, phase, next, status, metrics);
         partition.set_end(end);
         self.partitions.add(partition)
     }
 
-    /// Puts the start of a new stream into the next batch; fetching begins when that is
-    /// durable.
-    pub(super) fn start(&mut self, stream: Arc<Stream>, start: Offset, end: Offset) {
+    /// A stream that had no position.
+    fn start(&mut self, stream: Arc<Stream>, start: Offset, end: Offset) {
         if self.ephemeral {
             tracing::debug!(source = self.name, %stream, %start, "partition starts");
         } else {
             tracing::info!(source = self.name, %stream, %start, "partition starts");
         }
-        let index = self.add_starting(stream, start, end);
-        self.pending.start(index, start, self.ephemeral);
+        let entry = Entry::Start { forget_others: self.ephemeral, why: None };
+        let _index = self.enter(stream, start, end, entry);
     }
 
-    /// As `start`, for a stream that has a position: it moves to `low`.
-    pub(super) fn skip_to(&mut self, stream: Arc<Stream>, low: Offset, end: Offset) {
-        let index = self.add_starting(stream, low, end);
-        self.pending.moved(index, low);
-    }
-
-    fn add_starting(&mut self, stream: Arc<Stream>, next: Offset, end: Offset) -> Index {
+    /// Puts where a stream begins or goes on into the next batch; fetching begins when that is
+    /// durable.
+    pub(super) fn enter(
+        &mut self,
+        stream: Arc<Stream>,
+        next: Offset,
+        end: Offset,
+        entry: Entry,
+    ) -> Index {
         // What is put into `pending` now is given out with the next batch that is sealed.
         let batch = self.batches + 1;
-        self.add(stream, Phase::Starting { batch }, next, end)
+        let index = self.add(stream, Phase::Starting { batch }, next, end);
+        self.partitions[index].entry = Some(entry.clone());
+        self.pending.enter(index, next, entry);
+        index
     }
 
     pub(super) fn begin_started(&mut self) {
@@ -112,34 +145,53 @@ impl Consume {
             })
             .collect();
         for &index in &due {
-            self.partitions[index].phase = Phase::Running;
+            self.partitions[index].run();
         }
         self.fetch(&due);
         self.retry_due();
+        self.ask_about_doubtful();
     }
 
     /// Begins to fetch partitions from their next offset.
-    fn fetch(&mut self, indexes: &[Index]) {
+    pub(super) fn fetch(&mut self, indexes: &[Index]) {
         if indexes.is_empty() {
             return;
         }
-        if let Err(error) = self.assign(indexes) {
-            tracing::warn!(source = self.name, %error, "partitions not assigned; trying again");
-            let due = Instant::now() + ASSIGN_RETRY_INTERVAL;
-            self.retries.extend(indexes.iter().map(|&index| (due, index)));
+        match self.assign(indexes) {
+            Ok(()) => self.assign_failures = 0,
+            Err(error) => {
+                tracing::warn!(source = self.name, %error, "partitions not assigned; trying again");
+                for &index in indexes {
+                    self.unfetch(index);
+                }
+                let due = Instant::now() + ASSIGN_RETRY_INTERVAL;
+                self.retries.extend(indexes.iter().map(|&index| (due, index)));
+                self.assign_failures += 1;
+                if self.assign_failures >= ASSIGN_FAILURES_MAX {
+                    self.broken = Some(format!("partitions could not be assigned: {error}"));
+                }
+            }
         }
     }
 
     fn assign(&self, indexes: &[Index]) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(indexes.len());
+        let mut validated = TopicPartitionList::new();
         for &index in indexes {
             let partition = &self.partitions[index];
-            let next = i64::try_from(partition.next.0).unwrap_or(i64::MAX);
-            let next = KafkaOffset::Offset(next);
-            list.add_partition_offset(partition.topic(), partition.number(), next)?;
+            let (topic, number) = (partition.topic(), partition.number());
+            let next = KafkaOffset::Offset(i64::try_from(partition.next.0).unwrap_or(i64::MAX));
+            list.add_partition_offset(topic, number, next)?;
+            if let Some(epoch) = partition.epoch {
+                validated.add_partition_offset(topic, number, next)?;
+                native::set_leader_epoch(&mut validated, topic, number, epoch);
+            }
         }
         self.consumer.incremental_assign(&list)?;
-        if self.paused { self.consumer.pause(&list) } else { Ok(()) }
+        if validated.count() > 0 {
+            seek_validated(&self.consumer, &validated)?;
+        }
+        if self.intake.paused { self.consumer.pause(&list) } else { Ok(()) }
     }
 
     fn retry_due(&mut self) {
@@ -153,89 +205,11 @@ impl Consume {
         let due: Vec<Index> = due
             .into_iter()
             .map(|(_, index)| index)
-            .filter(|&index| partitions[index].phase == Phase::Running)
+            .filter(|&index| {
+                partitions[index].phase == Phase::Running
+                    && partitions.current().any(|current| current == index)
+            })
             .collect();
         self.fetch(&due);
-    }
-
-    /// Takes over the ends that librdkafka tells, and asks about partitions that stand still
-    /// before theirs.
-    pub(super) fn take_ends(&mut self) {
-        let Some(ends) = self.consumer.context().take_ends() else { return };
-        let blocked = self.refused.is_some();
-        for end in ends {
-            let Some(index) = self.partitions.find(&end.topic, end.partition) else { continue };
-            let partition = &mut self.partitions[index];
-            if partition.phase != Phase::Running {
-                continue;
-            }
-            if let Ok(high) = u64::try_from(end.high) {
-                partition.set_end(Offset(high));
-            }
-            let next = partition.next;
-            let ahead = u64::try_from(end.stable).is_ok_and(|stable| stable > next.0);
-            // While nothing can be taken, standing still means nothing.
-            let stood = !blocked && partition.stands.is_some_and(|(offset, _)| offset == next);
-            if !stood {
-                partition.stands = (!blocked).then(|| (next, Instant::now()));
-            } else if ahead || self.suspicious > 0 {
-                self.ask(index);
-            }
-        }
-        if !blocked {
-            self.suspicious = self.suspicious.saturating_sub(1);
-        }
-    }
-
-    fn ask(&mut self, index: Index) {
-        let partition = &mut self.partitions[index];
-        if partition.asked_at.is_some_and(|asked| asked.elapsed() < ASK_AGAIN_AFTER) {
-            return;
-        }
-        let question = Question {
-            topic: partition.topic().to_owned(),
-            partition: partition.number(),
-            next: partition.next,
-        };
-        let asked = self.questions.as_ref().is_some_and(|asker| asker.try_send(question).is_ok());
-        // Without room it is asked with later statistics.
-        partition.asked_at = asked.then(Instant::now);
-    }
-
-    fn looked(&mut self, answer: Answer) {
-        let Answer { question, low, high, between } = answer;
-        let Some(index) = self.partitions.find(&question.topic, question.partition) else {
-            return;
-        };
-        let partition = &mut self.partitions[index];
-        partition.asked_at = None;
-        // It went on meanwhile, or is about to.
-        if partition.phase != Phase::Running
-            || partition.next != question.next
-            || self.refused.is_some()
-        {
-            return;
-        }
-        match (gap_at(question.next, low, high), between) {
-            (Some(gap), _) => self.running_gap(index, &gap, Offset(low), Offset(high)),
-            (None, Between::Nothing) => {
-                partition.next = Offset(high);
-                partition.set_end(Offset(high));
-                self.pending.moved(index, Offset(high));
-            }
-            (None, Between::Messages) => {
-                let (stream, next) = (&partition.stream, partition.next);
-                // A slow broker needs no second fetch beside its first.
-                if partition.stands.is_none_or(|(_, since)| since.elapsed() < STALLED_AFTER) {
-                    return;
-                }
-                tracing::warn!(source = self.name, %stream, %next,
-                    "the partition stands still before its end; fetching it anew");
-                partition.stands = None;
-                self.unfetch(index);
-                self.fetch(&[index]);
-            }
-            (None, Between::NotAsked) => {}
-        }
     }
 }

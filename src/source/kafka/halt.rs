@@ -10,20 +10,21 @@ use uuid::Uuid;
 use super::consume::Consume;
 use super::partitions::Phase;
 use super::pending::Index;
-use super::place::Gap;
+use super::place::{Beyond, Gap, Halt};
 use super::settings::GapPolicy;
 use crate::position::{Offset, Stream, UnixMillis};
 use crate::source::status::State;
 
 impl Consume {
-    /// Stops one partition for good; the others go on.
-    fn halt(&mut self, index: Index, gap: &Gap) {
+    /// Stops one partition; the others go on.
+    fn halt(&mut self, index: Index, halt: Halt) {
         let partition = &mut self.partitions[index];
-        if partition.phase == Phase::Halted {
+        if partition.halt.as_ref() == Some(&halt) {
             return;
         }
+        // One that starts is not fetched yet, and one in doubt no more.
         let fetched = partition.phase == Phase::Running;
-        partition.halt(gap.to_string());
+        let gap = &halt.gap;
         tracing::error!(
             source = self.name,
             topic = partition.topic(),
@@ -31,6 +32,7 @@ impl Consume {
             next = %partition.next,
             "partition halted: {gap}. What to do: {}", gap.remedy()
         );
+        partition.halt(halt);
         if fetched {
             self.unfetch(index);
         }
@@ -55,45 +57,96 @@ impl Consume {
         &mut self,
         known: Arc<Stream>,
         next: Offset,
-        gap: &Gap,
+        gap: Gap,
         present: Arc<Stream>,
         low: Offset,
-        high: Offset,
-    ) {
-        if !self.skips(gap) {
-            let index = self.add(known, Phase::Starting { batch: u64::MAX }, next, high);
-            return self.halt(index, gap);
+        end: Offset,
+    ) -> Index {
+        let beyond = match gap {
+            Gap::OtherTopic { .. } | Gap::OtherCluster { .. } => {
+                Beyond { stream: present, next: low, end, starts: true }
+            }
+            _ => Beyond::of(&gap, &known, end),
+        };
+        // A topic that was made anew while it was read.
+        let before = self.partitions.find(known.name(), known.partition().unwrap_or_default());
+        if let Some(before) = before
+            && self.partitions[before].phase == Phase::Running
+        {
+            self.unfetch(before);
         }
-        tracing::warn!(source = self.name, %present, %low, "gap skipped: {gap}");
-        match gap {
-            Gap::Lost { .. } => self.skip_to(known, low, high),
-            _ => self.start(present, low, high),
+        if self.skips(&gap) {
+            return self.go_beyond(beyond, format!("skipped, as configured: {gap}"));
         }
+        let index = self.add(known, Phase::Doubtful, next, next);
+        self.partitions[index].show_end(end);
+        self.halt(index, Halt { gap, beyond: Some(beyond) });
+        index
     }
 
-    /// A gap that opened while the partition was fetched.
-    pub(super) fn running_gap(&mut self, index: Index, gap: &Gap, low: Offset, high: Offset) {
-        if !self.skips(gap) {
-            return self.halt(index, gap);
+    /// A gap that opened while the partition was read.
+    pub(super) fn running_gap(&mut self, index: Index, gap: &Gap, end: Offset) {
+        let beyond = Beyond::of(gap, &self.partitions[index].stream, end);
+        if self.skips(gap) {
+            if self.partitions[index].phase == Phase::Running {
+                self.unfetch(index);
+            }
+            self.go_beyond(beyond, format!("skipped, as configured: {gap}"));
+            return;
         }
-        let stream = Arc::clone(&self.partitions[index].stream);
-        tracing::warn!(source = self.name, %stream, %low, "gap skipped: {gap}");
-        self.unfetch(index);
-        self.skip_to(stream, low, high);
+        self.partitions[index].show_end(end);
+        self.halt(index, Halt { gap: gap.clone(), beyond: Some(beyond) });
     }
 
+    /// Stops at once; its partitions are found anew.
     pub(super) fn topic_changed(&mut self, topic: &str, found: Uuid) {
         for index in self.partitions.of_topic(topic) {
             if let Stream::Partition { topic_id: Some(expected), .. } =
                 *self.partitions[index].stream
             {
-                self.halt(index, &Gap::OtherTopic { expected, found });
+                let gap = Gap::OtherTopic { expected, found };
+                self.halt(index, Halt { gap, beyond: None });
             }
+        }
+    }
+
+    /// What is not there is not shown. Its position stays, in the log and here: should a topic of
+    /// that name come again, it is a gap.
+    pub(super) fn topic_gone(&mut self, topic: &str) {
+        tracing::warn!(source = self.name, topic, "the topic is gone: its partitions are let go");
+        for index in self.partitions.of_topic(topic) {
+            let partition = &self.partitions[index];
+            let (phase, position) = (partition.phase, partition.position());
+            if phase == Phase::Running {
+                self.unfetch(index);
+            }
+            self.partitions.remove(index);
+            self.wiring.status.remove(&position.stream);
+            self.wiring.metrics.source.forget(&position.stream);
+            // Of one that has not begun, the log knows nothing.
+            if !matches!(phase, Phase::Starting { .. }) {
+                self.positions.retain(|known| known.stream != position.stream);
+                self.positions.push(position);
+            }
+        }
+    }
+
+    /// Where a new source begins is decided for all of its partitions at once.
+    pub(super) fn undecided(&mut self, why: &str) {
+        if !self.reconnecting {
+            self.wiring.status.pause(why);
         }
     }
 
     pub(super) fn unreachable(&mut self, error: &str) {
         if self.reconnecting {
+            // What explains it may come later than what follows from it.
+            if let State::Reconnecting { since, error: told } = self.wiring.status.state()
+                && told != error
+            {
+                tracing::debug!(source = self.name, error, "the cluster cannot be reached");
+                self.wiring.status.set_state(State::Reconnecting { since, error: error.into() });
+            }
             return;
         }
         self.reconnecting = true;
@@ -105,11 +158,16 @@ impl Consume {
     pub(super) fn reached(&mut self) {
         if self.reconnecting {
             self.reconnecting = false;
+            self.consumer.context().forget_reason();
             self.wiring.metrics.source.reconnects.with_label_values(&[&self.name]).inc();
             tracing::info!(source = self.name, "the cluster answers again");
         }
+        self.show_state();
+    }
+
+    pub(super) fn show_state(&self) {
         let none = self.partitions.current().next().is_none();
-        match (self.paused, none) {
+        match (self.intake.paused, none) {
             (true, _) => self.wiring.status.pause(self.why_paused()),
             (false, true) => self.wiring.status.set_state(State::Starting),
             (false, false) => self.wiring.status.set_state(State::Running),

@@ -4,30 +4,38 @@
 //! partition starts where the log stands, or at a start that was durable before its first
 //! message; where nothing but transaction markers is left before the end, that is told as
 //! [`What::Moved`](super::What::Moved), so that lag reaches zero; an offset is committed only
-//! behind the watermark. A gap stops its partition, loudly, and no other.
+//! behind the watermark. A gap (messages that are gone, a log that was cut, a batch that is
+//! damaged, another topic or cluster under the old name) stops its partition, loudly, and no
+//! other; what is given up is in the log, with a reason.
 //!
 //! No promise: that a topic deleted and made anew under its old name is noticed before its
 //! first message is read. Topic ids are compared every `metadata_interval`; where the broker
-//! tells none (before Kafka 3.1, or over TLS or SASL) offsets alone must give it away, and a
-//! new topic that is longer than our offset does not.
+//! tells none (before Kafka 3.1) offsets and leader epochs alone must give it away.
 //!
-//! Three threads: one consumes and never waits for an answer, one asks the cluster, one
-//! commits. Nobody is a member of the group: there are no rebalances, and a member that
-//! somebody else adds shows as a refused commit.
+//! Three threads: one consumes, one asks the cluster, one commits. The first has a client of its
+//! own, which it gives up for a new one when it stands still; the others share one. Nobody is a
+//! member of the group: there are no rebalances, and a member that somebody else adds shows as
+//! a refused commit.
 
+mod accept;
 mod commit;
 mod consume;
 mod context;
 mod discovery;
 mod found;
 mod halt;
+mod native;
+mod opening;
 mod partitions;
 mod pending;
 mod place;
+mod pressure;
 mod probe;
+mod rebuild;
 mod settings;
+mod stalled;
 mod stop;
-mod topic_ids;
+mod topics;
 
 use std::thread::JoinHandle;
 
@@ -47,6 +55,9 @@ pub struct KafkaSource {
     pub settings: KafkaSettings,
     /// Where the log stands: this source's positions, of every cluster and topic.
     pub positions: Vec<Position>,
+    /// Whether messages are recognised by their header `message-id` when their publisher sends
+    /// them again.
+    pub identify: bool,
     /// The id of the embedded broker, if that is what `settings` points to. Its data ends with
     /// the process, so positions in earlier ones are no gap.
     pub embedded: Option<String>,

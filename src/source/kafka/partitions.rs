@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use prometheus::{IntCounter, IntGauge};
 
-use super::pending::Index;
+use super::pending::{Entry, Index};
+use super::place::Halt;
 use crate::metrics::Metrics;
-use crate::position::{Offset, Stream, UnixMillis};
+use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
 use crate::source::status::{Status, StreamState, StreamStatus};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,21 @@ pub enum Phase {
         batch: u64,
     },
     Running,
+    /// Not fetched until the discovery thread has looked whether something is missing.
+    Doubtful,
     Halted,
+}
+
+/// Why the next message might not be the one that follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Something could not be read, in a partition that the client does not name: a hole may
+    /// be damage.
+    Hole,
+    /// Its leader is older than the one before had: the log was cut.
+    Epoch,
+    /// The log ends before our position.
+    Cut,
 }
 
 pub struct Partition {
@@ -26,6 +41,17 @@ pub struct Partition {
     pub phase: Phase,
     /// The offset after the last item given out.
     pub next: Offset,
+    /// Of the leader that had the last message.
+    pub epoch: Option<i32>,
+    /// Where it began, in this process.
+    pub began: Offset,
+    /// What its start is, while that is not durable.
+    pub entry: Option<Entry>,
+    pub doubt: Option<Doubt>,
+    /// Why it is halted, and where it would go on.
+    pub halt: Option<Halt>,
+    /// When it was fetched anew because it stood still.
+    pub refetched: Option<Instant>,
     /// Where it stands, and since when, as far as was noticed.
     pub stands: Option<(Offset, Instant)>,
     /// When the discovery thread was asked about it, until it answers.
@@ -72,6 +98,12 @@ impl Partition {
             stream,
             phase,
             next,
+            epoch: None,
+            began: next,
+            entry: None,
+            doubt: None,
+            halt: None,
+            refetched: None,
             stands: None,
             asked_at: None,
             durable: None,
@@ -102,6 +134,7 @@ impl Partition {
         if received > 0 {
             self.gauges.received.inc_by(received);
             self.status.received(received, self.last_message);
+            self.status.set_received(self.next);
             self.set_end(self.next);
         }
     }
@@ -118,10 +151,34 @@ impl Partition {
         self.status.set_committed(committed);
     }
 
-    pub fn halt(&mut self, why: String) {
+    /// Its end may lie before its position.
+    pub fn show_end(&self, end: Offset) {
+        self.gauges.end.set(end.0 as i64);
+        self.status.set_end(end);
+    }
+
+    pub fn halt(&mut self, halt: Halt) {
         self.phase = Phase::Halted;
         self.gauges.halted.set(1);
-        self.status.set_state(StreamState::Halted { why });
+        self.status.set_state(StreamState::Halted { why: halt.gap.to_string() });
+        self.halt = Some(halt);
+    }
+
+    pub fn run(&mut self) {
+        self.phase = Phase::Running;
+        self.halt = None;
+        self.doubt = None;
+        self.entry = None;
+        self.stands = None;
+        self.refetched = None;
+        self.gauges.halted.set(0);
+        self.status.set_state(StreamState::Running);
+    }
+
+    /// Where a log stands that has all that was given out.
+    pub fn position(&self) -> Position {
+        let position = Position::new(Arc::clone(&self.stream), Mark::Next(self.next));
+        Position { leader_epoch: self.epoch, ..position }
     }
 }
 
@@ -165,6 +222,15 @@ impl Partitions {
     pub fn of_topic(&self, topic: &str) -> Vec<Index> {
         let topic = self.topics.iter().find(|known| known.name == topic);
         topic.into_iter().flat_map(|topic| &topic.partitions).flatten().copied().collect()
+    }
+
+    /// It is no longer there. Its index stays good for what was given out.
+    pub fn remove(&mut self, index: Index) {
+        for slot in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            if *slot == Some(index) {
+                *slot = None;
+            }
+        }
     }
 
     /// Those in use, not those that gave way.

@@ -7,39 +7,50 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
+use xxhash_rust::xxh3::xxh3_128;
 
-use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
+use crate::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
 use crate::source::{Batch, Delivery, Item, What};
 
 /// A partition's place in the source's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Index(pub usize);
 
+/// How a stream begins, or goes on behind a gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Moved { why: Option<String> },
+    Start { forget_others: bool, why: Option<String> },
+}
+
+/// The header that a message's identity comes from.
+const MESSAGE_ID: &str = "message-id";
+
 #[derive(Default)]
 pub struct Pending {
     buffer: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<Entered>,
+    /// Whether messages are recognised by their `message-id`.
+    identify: bool,
     /// What the last batch needed: the next one starts with that much room.
     usual_bytes: usize,
 }
 
-struct Entry {
+struct Entered {
     index: Index,
     next: Offset,
-    what: Entered,
+    epoch: Option<i32>,
+    what: Told,
 }
 
-enum Entered {
+enum Told {
     Message {
         time: UnixMillis,
         key: Option<Range<usize>>,
         value: Option<Range<usize>>,
         headers: Vec<(String, Range<usize>)>,
     },
-    Moved,
-    Start {
-        forget_others: bool,
-    },
+    Entry(Entry),
 }
 
 /// A batch, and what it will have made durable: per partition the offset after its last item.
@@ -49,6 +60,16 @@ pub struct Sealed {
 }
 
 impl Pending {
+    pub fn new(identify: bool) -> Pending {
+        Pending { identify, ..Pending::default() }
+    }
+
+    /// Forgets what was not given out.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.entries.clear();
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -61,6 +82,7 @@ impl Pending {
         &mut self,
         index: Index,
         next: Offset,
+        epoch: Option<i32>,
         time: UnixMillis,
         message: &BorrowedMessage<'_>,
     ) {
@@ -73,16 +95,12 @@ impl Pending {
         let headers = headers
             .map(|header| (header.key.to_owned(), self.copy(header.value.unwrap_or_default())))
             .collect();
-        let what = Entered::Message { time, key, value, headers };
-        self.entries.push(Entry { index, next, what });
+        let what = Told::Message { time, key, value, headers };
+        self.entries.push(Entered { index, next, epoch, what });
     }
 
-    pub fn moved(&mut self, index: Index, next: Offset) {
-        self.entries.push(Entry { index, next, what: Entered::Moved });
-    }
-
-    pub fn start(&mut self, index: Index, next: Offset, forget_others: bool) {
-        self.entries.push(Entry { index, next, what: Entered::Start { forget_others } });
+    pub fn enter(&mut self, index: Index, next: Offset, entry: Entry) {
+        self.entries.push(Entered { index, next, epoch: None, what: Told::Entry(entry) });
     }
 
     fn copy(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -105,11 +123,15 @@ impl Pending {
                 Some((_, next)) => *next = entry.next,
                 None => nexts.push((entry.index, entry.next)),
             }
-            let position = Position::new(Arc::clone(stream(entry.index)), Mark::Next(entry.next));
+            let mut position =
+                Position::new(Arc::clone(stream(entry.index)), Mark::Next(entry.next));
+            position.leader_epoch = entry.epoch;
             let what = match entry.what {
-                Entered::Moved => What::Moved,
-                Entered::Start { forget_others } => What::Start { forget_others },
-                Entered::Message { time, key, value, headers } => What::Message(Delivery {
+                Told::Entry(Entry::Moved { why }) => What::Moved { why },
+                Told::Entry(Entry::Start { forget_others, why }) => {
+                    What::Start { forget_others, why }
+                }
+                Told::Message { time, key, value, headers } => What::Message(Delivery {
                     time,
                     key: key.map(|range| buffer.slice(range)),
                     value: value.map(|range| buffer.slice(range)),
@@ -120,8 +142,18 @@ impl Pending {
                     redelivered: None,
                 }),
             };
+            if let (true, What::Message(delivery)) = (self.identify, &what) {
+                position.identity = identity(delivery);
+            }
             items.push(Item { position, what });
         }
         Sealed { batch: Batch { number, items }, nexts }
     }
+}
+
+/// What the message is recognised by when its publisher sends it again.
+fn identity(delivery: &Delivery) -> Option<Fingerprint> {
+    let (_, id) = delivery.headers.iter().find(|(name, _)| name == MESSAGE_ID)?;
+    let message_id = Some(String::from_utf8_lossy(id).into_owned());
+    Some(Fingerprint { body: xxh3_128(delivery.value.as_deref().unwrap_or_default()), message_id })
 }

@@ -27,6 +27,16 @@ pub enum Gap {
     Lost { expected: u64, low: u64 },
     #[error("our next offset is {expected}, but the broker's log ends at {high}: it was cut")]
     Cut { expected: u64, high: u64 },
+    #[error(
+        "our next offset is {expected}, but the broker's log was cut at {at} and has been written \
+         anew from there"
+    )]
+    Rewritten { expected: u64, at: u64 },
+    #[error(
+        "messages from offset {expected} on are damaged at the broker; what follows can be read \
+         from {readable} on"
+    )]
+    Damaged { expected: u64, readable: u64 },
     #[error("the topic's id was {expected} and is {found}: it was deleted and made anew")]
     OtherTopic { expected: Uuid, found: Uuid },
     #[error("the cluster's id was {expected:?} and is {found:?}: another cluster answers")]
@@ -38,24 +48,62 @@ impl Gap {
     pub fn remedy(&self) -> &'static str {
         match self {
             Gap::Lost { .. } | Gap::OtherTopic { .. } => {
-                "publish what is missing again if it matters; then set `gap = \"skip\"` on this \
-                 source and restart to go on at the beginning of what is there"
+                "publish what is missing again if it matters; then accept the gap to go on at the \
+                 beginning of what is there"
             }
             Gap::OtherCluster { .. } => {
-                "check `brokers`; if the change is meant, set `gap = \"skip\"` on this source \
-                 and restart to read the new cluster from its beginning"
+                "check `brokers`; if the change is meant, accept the gap to read the new cluster \
+                 from its beginning"
             }
-            Gap::Cut { .. } => {
-                "the broker lost messages it had acknowledged: compare the topic with the \
-                 collection; then read it under a new source name, or restore the topic"
+            Gap::Cut { .. } | Gap::Rewritten { .. } => {
+                "the broker lost messages it had acknowledged, which the collection has: compare \
+                 the two, restore the topic if you can; then accept the gap to read what was \
+                 written since"
+            }
+            Gap::Damaged { .. } => {
+                "restore the broker's log, or publish what is damaged again; then accept the gap \
+                 to go on behind it"
             }
         }
     }
 
-    /// Whether going on at the beginning of what is there is possible. After a cut it is not:
-    /// offsets below our position mean messages we already have.
+    /// Whether the policy `skip` covers it. A cut is no hole: what the broker lost we have, and
+    /// only an operator can say which of the two is right.
     pub fn can_skip(&self) -> bool {
-        !matches!(self, Gap::Cut { .. })
+        !matches!(self, Gap::Cut { .. } | Gap::Rewritten { .. })
+    }
+}
+
+/// Why a partition is halted, and where it goes on if that is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    pub gap: Gap,
+    /// `None`: nothing of it is there any more.
+    pub beyond: Option<Beyond>,
+}
+
+/// Where a partition goes on behind a gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beyond {
+    pub stream: Arc<Stream>,
+    pub next: Offset,
+    pub end: Offset,
+    /// Only a start may move a partition back.
+    pub starts: bool,
+}
+
+impl Beyond {
+    /// In the same stream.
+    pub fn of(gap: &Gap, stream: &Arc<Stream>, end: Offset) -> Beyond {
+        let (next, starts) = match *gap {
+            Gap::Lost { low, .. } => (Offset(low), false),
+            Gap::Damaged { readable, .. } => (Offset(readable), false),
+            Gap::Cut { high, .. } => (Offset(high), true),
+            Gap::Rewritten { at, .. } => (Offset(at), true),
+            // Of the other's log nothing is known here.
+            Gap::OtherTopic { .. } | Gap::OtherCluster { .. } => (Offset(0), true),
+        };
+        Beyond { stream: Arc::clone(stream), next, end, starts }
     }
 }
 
@@ -63,16 +111,16 @@ impl Gap {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Where the log stands.
-    Resume { stream: Arc<Stream>, next: Offset },
+    Resume { stream: Arc<Stream>, next: Offset, epoch: Option<i32> },
     /// Nothing is known of it: its start must be decided and logged first.
     New,
     /// Not at all.
-    Gap { stream: Arc<Stream>, next: Offset, gap: Gap },
+    Gap { stream: Arc<Stream>, next: Offset, epoch: Option<i32>, gap: Gap },
 }
 
 /// Positions of other clusters do not count where `ephemeral` (the embedded broker).
 pub fn place(positions: &[Position], present: &Present, ephemeral: bool) -> Place {
-    let mut other: Option<(Arc<Stream>, Offset, Gap)> = None;
+    let mut other: Option<(&Position, Offset, Gap)> = None;
     for position in positions {
         let Mark::Next(next) = position.mark else { continue };
         let Stream::Partition { cluster, topic, topic_id, partition, .. } = &*position.stream
@@ -93,22 +141,25 @@ pub fn place(positions: &[Position], present: &Present, ephemeral: bool) -> Plac
                     Gap::OtherTopic { expected, found }
                 }
                 // An id that is not known, on either side, speaks for the same topic.
-                _ => return here(&position.stream, next, present),
+                _ => return here(position, next, present),
             }
         };
-        other = Some((Arc::clone(&position.stream), next, gap));
+        other = Some((position, next, gap));
     }
     match other {
-        Some((stream, next, gap)) => Place::Gap { stream, next, gap },
+        Some((position, next, gap)) => {
+            let (stream, epoch) = (Arc::clone(&position.stream), position.leader_epoch);
+            Place::Gap { stream, next, epoch, gap }
+        }
         None => Place::New,
     }
 }
 
-fn here(stream: &Arc<Stream>, next: Offset, present: &Present) -> Place {
-    let stream = Arc::clone(stream);
+fn here(position: &Position, next: Offset, present: &Present) -> Place {
+    let (stream, epoch) = (Arc::clone(&position.stream), position.leader_epoch);
     match gap_at(next, present.low, present.high) {
-        Some(gap) => Place::Gap { stream, next, gap },
-        None => Place::Resume { stream, next },
+        Some(gap) => Place::Gap { stream, next, epoch, gap },
+        None => Place::Resume { stream, next, epoch },
     }
 }
 
@@ -166,7 +217,7 @@ mod tests {
         for next in [(7, 7), (0, 7), (0, 100)] {
             let place = place(&known, &present("c", Some(ID), next.0, next.1), false);
             let stream = Arc::clone(&known[1].stream);
-            assert_eq!(place, Place::Resume { stream, next: Offset(7) });
+            assert_eq!(place, Place::Resume { stream, next: Offset(7), epoch: None });
         }
     }
 
@@ -199,7 +250,8 @@ mod tests {
     fn after_a_skip_the_new_topic_counts_and_not_the_old_one() {
         let known = [position("c", Some(ID), 0, 7), position("c", Some(OTHER_ID), 0, 3)];
         let place = place(&known, &present("c", Some(OTHER_ID), 0, 9), false);
-        assert_eq!(place, Place::Resume { stream: Arc::clone(&known[1].stream), next: Offset(3) });
+        let stream = Arc::clone(&known[1].stream);
+        assert_eq!(place, Place::Resume { stream, next: Offset(3), epoch: None });
     }
 
     #[test]

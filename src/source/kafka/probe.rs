@@ -12,10 +12,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message, Offset as KafkaOffset, TopicPartitionList};
 
-use super::Context;
+use super::{Context, native};
 use crate::position::Offset;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// After something that could not be read: how long what follows it is waited for.
+const READABLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A partition, and the offset at which it stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Question {
     pub topic: String,
     pub partition: i32,
     pub next: Offset,
+    /// Of the leader that had the message before, if it is known.
+    pub epoch: Option<i32>,
 }
 
 pub struct Answer {
@@ -38,49 +42,184 @@ pub enum Between {
     /// No message is between the offset and `high`, and none will ever be.
     Nothing,
     Messages,
+    /// The leader of the question's epoch wrote no further than `at`: the log was cut there, and
+    /// another leader went on.
+    Rewritten {
+        at: u64,
+    },
+    /// What stands there cannot be read; what follows can from `readable` on.
+    Damaged {
+        readable: u64,
+    },
     /// There was no need to look: the offset is the end, or it is not in the log.
     NotAsked,
 }
 
+/// Something that stays unreadable however often it is fetched.
+pub fn is_damage(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        BadCompression, BadMessage, InvalidMessage, InvalidMessageSize, MessageSizeTooLarge,
+        NotImplemented,
+    };
+    matches!(
+        code,
+        BadCompression
+            | BadMessage
+            | InvalidMessage
+            | InvalidMessageSize
+            | MessageSizeTooLarge
+            | NotImplemented
+    )
+}
+
 /// `high` is asked for first: what lies below it is decided, so what is seen afterwards holds.
 pub fn look(
-    consumer: &BaseConsumer<Context>,
+    client: &BaseConsumer<Context>,
     config: &ClientConfig,
     question: Question,
 ) -> KafkaResult<Answer> {
-    let (topic, partition) = (question.topic.as_str(), question.partition);
-    let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
-    let no_offset = |_| KafkaError::MetadataFetch(RDKafkaErrorCode::NoOffset);
-    let (low, high) =
-        (u64::try_from(low).map_err(no_offset)?, u64::try_from(high).map_err(no_offset)?);
+    let (low, high) = watermarks(client, &question)?;
     let next = question.next.0;
-    let between = if (low..high).contains(&next) {
-        read(config, &question, high)?
-    } else {
-        Between::NotAsked
+    let inside = (low..high).contains(&next);
+    let between = match question.epoch {
+        // A log of another leader may be of any length.
+        Some(epoch) if next >= low => read(config, &question, Some(epoch), high)?,
+        _ if inside => read(config, &question, None, high)?,
+        _ => Between::NotAsked,
     };
+    // Emptied meanwhile, it shows an end too.
+    if between == Between::Nothing && watermarks(client, &question)?.0 > next.max(low) {
+        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetOutOfRange));
+    }
     Ok(Answer { question, low, high, between })
 }
 
-fn read(config: &ClientConfig, question: &Question, high: u64) -> KafkaResult<Between> {
-    let mut config = config.clone();
-    config.set("enable.partition.eof", "true");
-    config.set("queued.max.messages.kbytes", "1024");
-    let reader: BaseConsumer<Context> = config.create_with_context(Context::default())?;
-    let mut list = TopicPartitionList::new();
-    let next = KafkaOffset::Offset(i64::try_from(question.next.0).unwrap_or(i64::MAX));
-    list.add_partition_offset(&question.topic, question.partition, next)?;
-    reader.assign(&list)?;
+fn watermarks(client: &BaseConsumer<Context>, question: &Question) -> KafkaResult<(u64, u64)> {
+    let (low, high) = client.fetch_watermarks(&question.topic, question.partition, TIMEOUT)?;
+    let no_offset = |_| KafkaError::MetadataFetch(RDKafkaErrorCode::NoOffset);
+    Ok((u64::try_from(low).map_err(no_offset)?, u64::try_from(high).map_err(no_offset)?))
+}
+
+/// A reader of one partition: what it tells is about that one.
+struct Reader(BaseConsumer<Context>);
+
+impl Reader {
+    fn open(
+        config: &ClientConfig,
+        question: &Question,
+        epoch: Option<i32>,
+        reset: &str,
+    ) -> KafkaResult<Reader> {
+        let mut config = config.clone();
+        config.set("enable.partition.eof", "true");
+        config.set("queued.max.messages.kbytes", "1024");
+        config.set("statistics.interval.ms", "0");
+        config.set("auto.offset.reset", reset);
+        // So that what follows something damaged comes with it.
+        config.set("fetch.message.max.bytes", "8388608");
+        let reader: BaseConsumer<Context> = config.create_with_context(Context::default())?;
+        let mut list = TopicPartitionList::new();
+        let next = KafkaOffset::Offset(i64::try_from(question.next.0).unwrap_or(i64::MAX));
+        list.add_partition_offset(&question.topic, question.partition, next)?;
+        reader.assign(&list)?;
+        if let Some(epoch) = epoch {
+            native::set_leader_epoch(&mut list, &question.topic, question.partition, epoch);
+            seek_validated(&reader, &list)?;
+        }
+        Ok(Reader(reader))
+    }
+}
+
+/// Fetching an assigned partition begins without asking whether its log was cut; a seek asks.
+/// Nothing is delivered in between: what was fetched before a seek is dropped.
+pub fn seek_validated(
+    consumer: &BaseConsumer<Context>,
+    list: &TopicPartitionList,
+) -> KafkaResult<()> {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    let mut left = list.clone();
+    loop {
+        left = consumer.seek_partitions(left, Duration::from_secs(1))?;
+        let failed = left.elements().iter().find_map(|element| element.error().err());
+        match failed {
+            None => return Ok(()),
+            // Its fetch has not started yet: the assignment is being worked on.
+            Some(_) if Instant::now() < deadline => {
+                left = list.clone();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Some(error) => return Err(error),
+        }
+    }
+}
+
+fn read(
+    config: &ClientConfig,
+    question: &Question,
+    epoch: Option<i32>,
+    high: u64,
+) -> KafkaResult<Between> {
+    let Reader(reader) = Reader::open(config, question, epoch, "error")?;
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         match reader.poll(Duration::from_millis(100)) {
-            // It reads one partition, so this is about that one.
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Between::Nothing),
             Some(Ok(message)) => {
                 let below = u64::try_from(message.offset()).is_ok_and(|offset| offset < high);
                 return Ok(if below { Between::Messages } else { Between::Nothing });
             }
-            // Connections come and go; the deadline decides.
+            Some(Err(error)) => match error.rdkafka_error_code() {
+                Some(code) if is_damage(code) => {
+                    return Ok(Between::Damaged { readable: readable(&reader, high) });
+                }
+                Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                    return match epoch {
+                        Some(epoch) => cut_at(config, question, epoch, high),
+                        None => Ok(Between::NotAsked),
+                    };
+                }
+                // Connections come and go; the deadline decides.
+                _ => {}
+            },
+            None => {}
+        }
+    }
+    Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
+}
+
+/// The offset of the first message behind what cannot be read; `high` if there is none.
+fn readable(reader: &BaseConsumer<Context>, high: u64) -> u64 {
+    let deadline = Instant::now() + READABLE_WITHIN;
+    while Instant::now() < deadline {
+        match reader.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => return u64::try_from(message.offset()).unwrap_or(high).min(high),
+            Some(Err(KafkaError::PartitionEOF(_))) => break,
+            Some(Err(_)) | None => {}
+        }
+    }
+    high
+}
+
+/// Told to reset, the client goes on where the broker says that the epoch's log ends.
+fn cut_at(
+    config: &ClientConfig,
+    question: &Question,
+    epoch: i32,
+    high: u64,
+) -> KafkaResult<Between> {
+    let Reader(reader) = Reader::open(config, question, Some(epoch), "earliest")?;
+    let deadline = Instant::now() + TIMEOUT;
+    while Instant::now() < deadline {
+        match reader.poll(Duration::from_millis(100)) {
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Between::Rewritten { at: high }),
+            Some(Ok(message)) => {
+                let at = u64::try_from(message.offset()).unwrap_or(high);
+                // No further back than what we have: then it is a hole, and no cut.
+                return Ok(match at < question.next.0 {
+                    true => Between::Rewritten { at },
+                    false => Between::NotAsked,
+                });
+            }
             Some(Err(_)) | None => {}
         }
     }
@@ -116,7 +255,7 @@ mod tests {
             (11, Between::NotAsked),
         ]) {
             let (topic, next) = (broker.topic().to_owned(), Offset(next));
-            let question = Question { topic, partition: 0, next };
+            let question = Question { topic, partition: 0, next, epoch: None };
             let answer = look(&consumer, &config, question).unwrap();
             assert_eq!((answer.low, answer.high, answer.between), (0, 10, between), "{next}");
         }

@@ -9,6 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::topics::Wanted;
 use crate::position::UnixMillis;
 
 /// One Kafka source.
@@ -17,8 +18,9 @@ use crate::position::UnixMillis;
 pub struct KafkaSettings {
     /// Where to find the cluster: `host:port`, several separated by commas.
     pub brokers: String,
-    /// The topics to read, by name. All their partitions are read. A topic that does not
-    /// exist yet is waited for.
+    /// The topics to read: by name, or by a regular expression that begins with `^` and
+    /// matches no topic whose name begins with `__`. All their partitions are read. A topic that
+    /// does not exist yet is waited for.
     pub topics: Vec<String>,
     /// The group id under which offsets are committed, for tools that show lag. Nobody else
     /// may be a member of that group. Consumption itself starts from our own position.
@@ -44,6 +46,11 @@ pub struct KafkaSettings {
     /// How often the cluster is asked for new partitions and topic ids. Default: `10s`.
     #[serde(default = "default_metadata_interval", with = "humantime_serde")]
     pub metadata_interval: Duration,
+    /// How long a partition may stand still before its end until it is fetched anew. If that
+    /// has not helped after twice as long again, the client is given up for a new one. Default:
+    /// `10s`.
+    #[serde(default = "default_stall_timeout", with = "humantime_serde")]
+    pub stall_timeout: Duration,
     /// The most messages in a batch. Default: 512.
     #[serde(default = "default_batch_messages_max")]
     pub batch_messages_max: usize,
@@ -58,6 +65,10 @@ fn default_commit_interval() -> Duration {
 }
 
 fn default_metadata_interval() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn default_stall_timeout() -> Duration {
     Duration::from_secs(10)
 }
 
@@ -160,6 +171,8 @@ pub enum InvalidKafkaSettings {
     Empty(&'static str),
     #[error("`topics` names {0:?} twice")]
     Twice(String),
+    #[error("`topics` has a pattern that is no regular expression: {0}")]
+    Pattern(String),
     #[error("`{0}` is zero: it must be at least 1")]
     Zero(&'static str),
     #[error("`properties` may not set {name:?}: {reason}")]
@@ -211,6 +224,7 @@ impl KafkaSettings {
             properties: Properties::default(),
             commit_interval: default_commit_interval(),
             metadata_interval: default_metadata_interval(),
+            stall_timeout: default_stall_timeout(),
             batch_messages_max: default_batch_messages_max(),
             batch_bytes_max: default_batch_bytes_max(),
         }
@@ -230,12 +244,14 @@ impl KafkaSettings {
                 return Err(Twice(topic.clone()));
             }
         }
+        self.wanted()?;
         if self.group.is_empty() {
             return Err(Empty("group"));
         }
         let zeros = [
             ("commit_interval", self.commit_interval.is_zero()),
             ("metadata_interval", self.metadata_interval.is_zero()),
+            ("stall_timeout", self.stall_timeout.is_zero()),
             ("batch_messages_max", self.batch_messages_max == 0),
             ("batch_bytes_max", self.batch_bytes_max == 0),
         ];
@@ -257,6 +273,10 @@ impl KafkaSettings {
             KafkaError::ClientConfig(_, fault, name, _) => Client(format!("{fault} (`{name}`)")),
             error => Client(error.to_string()),
         })
+    }
+
+    pub(super) fn wanted(&self) -> Result<Wanted, InvalidKafkaSettings> {
+        Wanted::new(&self.topics).map_err(|error| InvalidKafkaSettings::Pattern(error.to_string()))
     }
 
     pub(super) fn client_config(&self) -> ClientConfig {

@@ -1,43 +1,16 @@
-//! `GET /dead-letters`: what could not be applied, and why.
+//! A dead letter as answers show it, and bytes as requests and answers write them.
 
-use std::sync::Arc;
-
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
-use super::body::query;
-use super::error::{ApiError, Place};
-use super::reading::Reading;
-use super::{Context, Shared};
 use crate::catalog::DeadLetter;
 use crate::operation::{Original, Reason};
 use crate::position::{Mark, Offset, Position, Seq, UnixMillis};
 
-const LIMIT_DEFAULT: usize = 10;
-
-/// Query parameters. Pages go by seq: letters that leave meanwhile move nothing.
-#[derive(Deserialize)]
-pub(super) struct PageParams {
-    limit: Option<usize>,
-    /// The first seq to answer.
-    #[serde(default)]
-    offset: u64,
-}
-
 #[derive(Serialize)]
-struct Page {
-    dead_letters: Vec<Letter>,
-    /// All that are kept.
-    total: usize,
-    next_page_offset: Option<Seq>,
-}
-
-#[derive(Serialize)]
-struct Letter {
+pub(super) struct Letter {
     seq: Seq,
     time_unix_ms: UnixMillis,
     reason: Reason,
@@ -45,7 +18,14 @@ struct Letter {
     collection: Option<String>,
     /// `None`: it came by HTTP.
     position: Option<Origin>,
-    original: OriginalView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original: Option<OriginalView>,
+    /// The value is the message written again; its own bytes were not kept.
+    rewritten: bool,
+    /// Attempts that were refused again.
+    redrives: u32,
+    /// The `operation_id` of the last of them.
+    redriven_at: Option<Seq>,
 }
 
 #[derive(Serialize)]
@@ -71,51 +51,21 @@ struct Header {
 }
 
 /// Bytes as they were: text where they are text.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Content {
+pub(super) enum Content {
     Text(String),
     Base64(String),
 }
 
-pub(super) async fn list(
-    State(shared): Context,
-    page: PageParams,
-    reading: Reading,
-) -> Result<Answer, ApiError> {
-    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
-    let max = shared.settings.limit_max;
-    if limit == 0 || limit > max {
-        let what = format!("value {limit} invalid, must be 1 to {max}");
-        return Err(ApiError::Validation { place: Place::Query, field: "limit", what });
-    }
-    // Not all of the doors: a list that outlasts shutdown would keep the log's queue open.
-    let catalog = Arc::clone(&shared.doors.catalog);
-    let bytes_max = shared.settings.answer_bytes_max;
-    let work = move || {
-        let letters = catalog.dead_letters();
-        let total = letters.len();
-        let mut rest = letters.iter().filter(|letter| letter.seq.0 >= page.offset);
-        let page = Page {
-            dead_letters: rest.by_ref().take(limit).map(|letter| Letter::of(letter)).collect(),
-            total,
-            next_page_offset: rest.next().map(|letter| letter.seq),
-        };
-        Answer::of(&page, bytes_max)
-    };
-    shared.read(reading, work).await
-}
-
-impl FromRequestParts<Arc<Shared>> for PageParams {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
-        query(parts, shared).await
-    }
-}
-
 impl Letter {
-    fn of(letter: &DeadLetter) -> Letter {
+    pub(super) fn of(letter: &DeadLetter) -> Letter {
+        let original = Some(OriginalView::of(&letter.original));
+        Letter { original, ..Letter::without_original(letter) }
+    }
+
+    /// For lists: what was delivered may be long.
+    pub(super) fn without_original(letter: &DeadLetter) -> Letter {
         Letter {
             seq: letter.seq,
             time_unix_ms: letter.time,
@@ -123,7 +73,10 @@ impl Letter {
             detail: letter.refusal.detail.clone(),
             collection: letter.collection.clone(),
             position: letter.position.as_ref().map(Origin::of),
-            original: OriginalView::of(&letter.original),
+            original: None,
+            rewritten: letter.rewritten,
+            redrives: letter.redrives,
+            redriven_at: letter.redriven_at,
         }
     }
 }
@@ -170,6 +123,17 @@ impl Content {
             Err(_) => Content::Base64(STANDARD.encode(bytes)),
         }
     }
+
+    /// The bytes; or what is wrong with them.
+    pub(super) fn bytes(&self) -> Result<Bytes, String> {
+        match self {
+            Content::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+            Content::Base64(text) => {
+                let decoded = STANDARD.decode(text).map(Bytes::from);
+                decoded.map_err(|error| format!("not base64: {error}"))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -180,5 +144,9 @@ mod tests {
     fn bytes_are_shown_as_text_where_they_are_text() {
         assert_eq!(Content::of("é{}".as_bytes()), Content::Text("é{}".into()));
         assert_eq!(Content::of(&[0xff, 0x00, 0x10]), Content::Base64("/wAQ".into()));
+        for bytes in ["é{}".as_bytes(), &[0xff, 0x00, 0x10], b""] {
+            assert_eq!(Content::of(bytes).bytes().unwrap(), bytes);
+        }
+        assert!(Content::Base64("/wA".into()).bytes().is_err());
     }
 }

@@ -1,83 +1,16 @@
-//! Messages that could not be applied, and the files that keep them: one JSON object a line.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! The files that keep dead letters: one JSON object a line.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::DeadLetter;
 use crate::operation::{Original, Reason, Refusal};
 use crate::position::{Position, Seq, UnixMillis};
-
-/// A message that could not be applied, as it was delivered, and why.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Line", into = "Line")]
-pub struct DeadLetter {
-    pub seq: Seq,
-    pub time: UnixMillis,
-    /// Absent if it came over HTTP.
-    pub position: Option<Position>,
-    pub refusal: Refusal,
-    pub original: Original,
-    /// Absent if it could not be decoded.
-    pub collection: Option<String>,
-}
-
-impl DeadLetter {
-    fn bytes(&self) -> u64 {
-        let headers = self.original.headers.iter();
-        let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
-        let key = self.original.key.as_ref().map_or(0, Bytes::len);
-        let fixed = size_of::<DeadLetter>() + self.refusal.detail.len();
-        (fixed + key + self.original.value.len() + headers) as u64
-    }
-}
-
-/// All that are kept. By seq, so that what is not in a file yet is a range.
-#[derive(Clone, Debug, Default)]
-pub struct DeadLetters {
-    letters: BTreeMap<Seq, Arc<DeadLetter>>,
-    bytes: u64,
-}
-
-impl DeadLetters {
-    pub fn push(&mut self, letter: Arc<DeadLetter>) {
-        self.bytes += letter.bytes();
-        self.letters.insert(letter.seq, letter);
-    }
-
-    /// Removes those up to `last`, and says how many.
-    pub fn discard(&mut self, last: Seq) -> usize {
-        let before = self.letters.len();
-        self.letters.retain(|seq, letter| {
-            let kept = *seq > last;
-            if !kept {
-                self.bytes -= letter.bytes();
-            }
-            kept
-        });
-        before - self.letters.len()
-    }
-
-    pub fn len(&self) -> usize {
-        self.letters.len()
-    }
-
-    /// What they take in memory, about.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Oldest first.
-    pub fn all(&self) -> Vec<Arc<DeadLetter>> {
-        self.letters.values().cloned().collect()
-    }
-}
 
 /// The stored form. Field names are part of the format.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+pub(super) struct Line {
     seq: Seq,
     time_unix_ms: UnixMillis,
     reason: Reason,
@@ -91,6 +24,16 @@ struct Line {
     value: Raw,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, Raw)>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    rewritten: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    redrives: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redriven_at: Option<Seq>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Bytes as a broker gave them: readable where they are text.
@@ -159,6 +102,9 @@ impl From<DeadLetter> for Line {
             key: letter.original.key.map(Raw::from),
             value: letter.original.value.into(),
             headers: headers.map(|(name, value)| (name, value.into())).collect(),
+            rewritten: letter.rewritten,
+            redrives: letter.redrives,
+            redriven_at: letter.redriven_at,
         }
     }
 }
@@ -169,6 +115,10 @@ impl From<Line> for DeadLetter {
         DeadLetter {
             seq: line.seq,
             time: line.time_unix_ms,
+            // Files of the first two versions do not say so of what came over HTTP.
+            rewritten: line.rewritten || line.position.is_none(),
+            redrives: line.redrives,
+            redriven_at: line.redriven_at,
             position: line.position,
             refusal: Refusal { reason: line.reason, detail: line.detail },
             original: Original {
@@ -202,6 +152,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::position::{Fingerprint, Mark, Stream};
 
@@ -225,10 +177,18 @@ mod tests {
             .prop_map(|(key, value, headers)| Original { key, value, headers });
         let position = proptest::option::of(any_position());
         let place = (any::<u64>(), any::<u64>(), position, any::<Option<String>>());
-        (place, refusal, original).prop_map(
-            |((seq, time, position, collection), refusal, original)| {
-                let (seq, time) = (Seq(seq), UnixMillis(time));
-                DeadLetter { seq, time, position, refusal, original, collection }
+        let history = (any::<bool>(), any::<u32>(), any::<Option<u64>>());
+        (place, refusal, original, history).prop_map(
+            |((seq, time, position, collection), refusal, original, history)| DeadLetter {
+                seq: Seq(seq),
+                time: UnixMillis(time),
+                refusal,
+                original,
+                collection,
+                rewritten: history.0 || position.is_none(),
+                redrives: history.1,
+                redriven_at: history.2.map(Seq),
+                position,
             },
         )
     }
@@ -239,23 +199,6 @@ mod tests {
             let content = encode(letters.iter()).unwrap();
             prop_assert_eq!(content.iter().filter(|byte| **byte == b'\n').count(), letters.len());
             prop_assert_eq!(decode(&content).unwrap(), letters);
-        }
-
-        #[test]
-        fn what_is_discarded_no_longer_counts(letters in vec(any_letter(), 1..9), last: u64) {
-            let (mut kept, mut few) = (DeadLetters::default(), DeadLetters::default());
-            for letter in letters {
-                if kept.all().iter().any(|known| known.seq == letter.seq) {
-                    continue;
-                }
-                kept.push(Arc::new(letter.clone()));
-                if letter.seq > Seq(last) {
-                    few.push(Arc::new(letter));
-                }
-            }
-            let all = kept.len();
-            prop_assert_eq!(kept.discard(Seq(last)), all - few.len());
-            prop_assert_eq!((kept.all(), kept.bytes()), (few.all(), few.bytes()));
         }
     }
 }

@@ -1,0 +1,207 @@
+//! Sends dead letters on, to a Kafka topic or an AMQP exchange, in the order of their seqs.
+//!
+//! ```text
+//!  catalog ─▶ letters behind the cursor ─▶ target: confirm ─▶ cursor, fsynced (─▶ drop)
+//! ```
+//!
+//! Promise: every letter that is kept long enough is confirmed by the target at least once; what
+//! is sent is complete (key, value, headers, place and reason); a target that cannot be reached
+//! is tried again for ever, and nothing is held in memory for it but one batch. No promise: that
+//! a letter is sent once. What was confirmed and not yet noted when the process ended is sent
+//! again, as is the rest of a batch of which one letter failed. A letter that is redriven or
+//! dropped before its turn is not sent, and counted.
+//!
+//! The cursor is a file of its own, not in the log: it is about the target, and replaying the log
+//! must not depend on it.
+
+mod amqp;
+mod cursor;
+mod headers;
+mod kafka;
+mod settings;
+mod status;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::catalog::{Catalog, DeadLetter};
+use crate::metrics::Metrics;
+use crate::position::Seq;
+use crate::shutdown::Shutdown;
+
+pub use cursor::{Cursor, CursorError};
+pub use settings::{ForwardSettings, InvalidForwardSettings, Then};
+pub use status::Status;
+
+/// What is sent before the first confirm is waited for.
+const BATCH_LETTERS_MAX: usize = 256;
+const BATCH_BYTES_MAX: u64 = 8 << 20;
+/// Letters dropped in one record.
+const DROPS_MAX: usize = 10_000;
+/// After a failure; twice as long after each further one.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+/// Drops letters through the log; ready when that is applied.
+pub type DropLetters =
+    Arc<dyn Fn(Vec<Seq>) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// What a forwarder is connected to.
+pub struct Lines {
+    pub catalog: Arc<Catalog>,
+    pub cursor: Cursor,
+    pub drop_letters: DropLetters,
+    /// Raised when there may be something new.
+    pub applied: watch::Receiver<Seq>,
+    pub status: Arc<Status>,
+    pub metrics: Metrics,
+    pub shutdown: Shutdown,
+}
+
+pub struct Forwarder {
+    settings: ForwardSettings,
+    target: Target,
+    lines: Lines,
+    /// What was still to be sent when it was last looked at.
+    waiting: BTreeSet<Seq>,
+    failures: u32,
+}
+
+enum Target {
+    Kafka(kafka::KafkaTarget),
+    Amqp(amqp::AmqpTarget),
+}
+
+/// What a target made of a batch.
+struct Published {
+    /// How many of the first letters it confirmed, without a hole.
+    confirmed: usize,
+    /// Why not all.
+    error: Option<String>,
+}
+
+impl Forwarder {
+    /// Starts on a thread of its own, which ends soon after shutdown was asked for.
+    pub fn spawn(settings: ForwardSettings, lines: Lines) -> std::io::Result<JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let target = match (&settings.kafka, &settings.amqp) {
+            (Some(kafka), _) => Target::Kafka(kafka::KafkaTarget::new(kafka.clone())),
+            (None, Some(amqp)) => Target::Amqp(amqp::AmqpTarget::new(amqp.clone())),
+            (None, None) => return Err(std::io::Error::other("no target to forward to")),
+        };
+        let waiting = BTreeSet::new();
+        let mut forwarder = Forwarder { settings, target, lines, waiting, failures: 0 };
+        std::thread::Builder::new()
+            .name("forward".into())
+            .spawn(move || runtime.block_on(forwarder.run()))
+    }
+
+    async fn run(&mut self) {
+        let shutdown = self.lines.shutdown.clone();
+        tokio::select! {
+            () = shutdown.asked() => {}
+            () = self.follow() => {}
+        }
+        self.lines.status.stopped();
+    }
+
+    async fn follow(&mut self) {
+        loop {
+            // Marked as seen before it is looked at: what comes after wakes us.
+            self.lines.applied.borrow_and_update();
+            self.look();
+            let step = self.step().await;
+            match step {
+                Ok(true) => self.failures = 0,
+                Ok(false) => {
+                    self.failures = 0;
+                    self.lines.status.idle();
+                    if self.lines.applied.changed().await.is_err() {
+                        // The applier has ended, so the process is about to.
+                        return;
+                    }
+                }
+                Err(error) => self.failed(error).await,
+            }
+        }
+    }
+
+    /// Sends one batch, notes it, drops it if so configured. False if there was nothing to do.
+    async fn step(&mut self) -> Result<bool, String> {
+        let cursor = self.lines.cursor.seq();
+        let wanted = |letter: &DeadLetter| self.settings.wants(letter.source());
+        let catalog = &self.lines.catalog;
+        let batch = catalog.dead_letters_after(cursor, BATCH_LETTERS_MAX, BATCH_BYTES_MAX, &wanted);
+        if !batch.is_empty() {
+            self.lines.status.forwarding();
+            let published = self.target.publish(&batch).await;
+            self.lines.metrics.letters.forwarded.inc_by(published.confirmed as u64);
+            if let Some(last) = batch[..published.confirmed].last() {
+                self.lines.cursor.advance(last.seq);
+                self.lines.status.set_cursor(last.seq);
+            }
+            // Noted although something failed behind it.
+            self.lines.cursor.save().map_err(|error| error.to_string())?;
+            if let Some(error) = published.error {
+                return Err(error);
+            }
+        } else {
+            self.lines.cursor.save().map_err(|error| error.to_string())?;
+        }
+        let dropped = self.drop_forwarded().await?;
+        Ok(!batch.is_empty() || dropped)
+    }
+
+    async fn drop_forwarded(&self) -> Result<bool, String> {
+        if self.settings.then != Then::Drop {
+            return Ok(false);
+        }
+        let cursor = self.lines.cursor.seq();
+        let done =
+            |letter: &DeadLetter| letter.seq <= cursor && self.settings.wants(letter.source());
+        let letters = self.lines.catalog.dead_letters_after(Seq(0), DROPS_MAX, u64::MAX, &done);
+        if letters.is_empty() {
+            return Ok(false);
+        }
+        let seqs = letters.iter().map(|letter| letter.seq).collect();
+        (self.lines.drop_letters)(seqs).await?;
+        Ok(true)
+    }
+
+    /// Counts what is still to be sent, and what went without having been.
+    fn look(&mut self) {
+        let cursor = self.lines.cursor.seq();
+        let wanted = |letter: &DeadLetter| self.settings.wants(letter.source());
+        let now = self.lines.catalog.dead_letter_seqs_after(cursor, &wanted);
+        let left = |seq: &&Seq| **seq > cursor && !now.contains(*seq);
+        let skipped = self.waiting.iter().filter(left).count();
+        self.lines.metrics.letters.forward_skipped.inc_by(skipped as u64);
+        self.lines.metrics.letters.forward_pending.set(now.len() as i64);
+        self.lines.status.set_pending(now.len());
+        self.waiting = now;
+    }
+
+    async fn failed(&mut self, error: String) {
+        self.lines.metrics.letters.forward_failures.inc();
+        let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(16)).min(RETRY_LAST);
+        self.failures = self.failures.saturating_add(1);
+        if self.lines.status.failing(&error) {
+            tracing::warn!(error, "dead letters cannot be forwarded; trying again");
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+impl Target {
+    async fn publish(&mut self, letters: &[Arc<DeadLetter>]) -> Published {
+        match self {
+            Target::Kafka(kafka) => kafka.publish(letters).await,
+            Target::Amqp(amqp) => amqp.publish(letters).await,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What becomes of dead letters.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::Make;
+
+pub struct LetterMetrics {
+    pub kept: IntGaugeVec,
+    pub redriven: IntCounterVec,
+    pub dropped: IntCounterVec,
+    pub forwarded: IntCounter,
+    pub forward_skipped: IntCounter,
+    pub forward_failures: IntCounter,
+    pub forward_pending: IntGauge,
+}
+
+pub(super) fn letters(make: &Make<'_>) -> LetterMetrics {
+    LetterMetrics {
+        kept: make.gauges(
+            "pointd_dead_letters_kept",
+            "Dead letters kept, by source and reason.",
+            &["source", "reason"],
+        ),
+        redriven: make.counters(
+            "pointd_dead_letters_redriven_total",
+            "Attempts at dead letters, by what came of them (applied, refused).",
+            &["source", "outcome"],
+        ),
+        dropped: make.counters(
+            "pointd_dead_letters_dropped_total",
+            "Dead letters that were dropped.",
+            &["source"],
+        ),
+        forwarded: make.counter(
+            "pointd_dead_letters_forwarded_total",
+            "Dead letters that the forwarding target has confirmed, repetitions included.",
+        ),
+        forward_skipped: make.counter(
+            "pointd_dead_letters_forward_skipped_total",
+            "Dead letters that were redriven or dropped before they were forwarded.",
+        ),
+        forward_failures: make.counter(
+            "pointd_dead_letters_forward_failures_total",
+            "Attempts at forwarding that failed. Each is repeated.",
+        ),
+        forward_pending: make.gauge(
+            "pointd_dead_letters_forward_pending",
+            "Dead letters that are still to be forwarded.",
+        ),
+    }
+}

@@ -1,0 +1,65 @@
+//! An operator accepts a gap: the partition goes on behind it, and the log keeps why.
+
+use std::sync::Arc;
+
+use super::consume::Consume;
+use super::partitions::Phase;
+use super::pending::{Entry, Index};
+use super::place::{Beyond, Halt};
+use crate::source::Order;
+
+impl Consume {
+    pub(super) fn take_orders(&mut self) {
+        while let Ok(order) = self.wiring.orders.try_recv() {
+            let Order::AcceptGap { topic, partition, answer } = order;
+            let done = self.accept(topic.as_deref(), partition);
+            // Who asked may have stopped waiting; what was done is in the log all the same.
+            let _ = answer.send(done);
+        }
+    }
+
+    fn accept(&mut self, topic: Option<&str>, number: Option<i32>) -> Result<Vec<String>, String> {
+        if self.held.is_some() || self.wiring.gate.is_closed() {
+            return Err("the whole source stands behind a message: decide about that first".into());
+        }
+        let halted: Vec<Index> = self
+            .partitions
+            .current()
+            .filter(|&index| {
+                let partition = &self.partitions[index];
+                partition.phase == Phase::Halted
+                    && topic.is_none_or(|topic| topic == partition.topic())
+                    && number.is_none_or(|number| number == partition.number())
+            })
+            .collect();
+        if halted.is_empty() {
+            return Err("no such partition is halted".into());
+        }
+        Ok(halted.into_iter().map(|index| self.accept_one(index)).collect())
+    }
+
+    fn accept_one(&mut self, index: Index) -> String {
+        let partition = &self.partitions[index];
+        let (was, next) = (Arc::clone(&partition.stream), partition.next);
+        let Some(Halt { gap, beyond: Some(beyond) }) = partition.halt.clone() else {
+            return format!(
+                "{was} stays halted: nothing of it is there yet. Ask again when the topic is there"
+            );
+        };
+        let to = beyond.next;
+        self.go_beyond(beyond, format!("accepted by an operator: {gap}"));
+        format!("{was} goes on at offset {to}; it stood at {next}. {gap}")
+    }
+
+    /// Goes on behind a gap, once that is in the log.
+    pub(super) fn go_beyond(&mut self, beyond: Beyond, why: String) -> Index {
+        let Beyond { stream, next, end, starts } = beyond;
+        tracing::warn!(source = self.name, %stream, %next, why, "going on behind a gap");
+        let why = Some(why);
+        let entry = match starts {
+            true => Entry::Start { forget_others: false, why },
+            false => Entry::Moved { why },
+        };
+        self.enter(stream, next, end, entry)
+    }
+}

@@ -1,0 +1,148 @@
+//! What rdkafka has no safe call for: leader epochs and topic ids.
+//!
+//! Promise: nothing of librdkafka's outlives a call, and no pointer leaves this file.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{IsError, KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
+use rdkafka_sys as sys;
+use uuid::Uuid;
+
+/// The epoch of the leader that had the message; `None` from a broker that tells none.
+pub fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
+    // SAFETY: the message is borrowed, so librdkafka has not freed it, and it came from a
+    // consumer's queue, which is what the call asks for.
+    let epoch = unsafe { sys::rd_kafka_message_leader_epoch(message.ptr()) };
+    (epoch >= 0).then_some(epoch)
+}
+
+/// Sets the epoch of one element; nothing if there is no such element.
+pub fn set_leader_epoch(list: &mut TopicPartitionList, topic: &str, partition: i32, epoch: i32) {
+    let Ok(topic) = CString::new(topic) else { return };
+    // SAFETY: the list is borrowed mutably, so it is alive and nobody else looks at it; what
+    // `find` returns is null or one of its elements.
+    unsafe {
+        let element =
+            sys::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
+        if !element.is_null() {
+            sys::rd_kafka_topic_partition_set_leader_epoch(element, epoch);
+        }
+    }
+}
+
+/// The ids of those of `topics` that exist; none from a broker that knows no ids.
+pub fn topic_ids<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topics: &[String],
+    timeout: Duration,
+) -> KafkaResult<HashMap<String, Uuid>> {
+    let names: Vec<CString> =
+        topics.iter().filter_map(|topic| CString::new(topic.as_str()).ok()).collect();
+    let mut names: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let client = client.client().native_ptr();
+    let deadline = Instant::now() + timeout;
+    let millis = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    let mut ids = HashMap::new();
+    // SAFETY: the client is borrowed and outlives the block. The names, which the collection
+    // copies, live until its end. Everything made here is destroyed here, once, the event
+    // before its queue; what the event holds is copied before that. A request that is still
+    // under way when its queue goes drops its answer.
+    let error = unsafe {
+        let collection =
+            sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let options = sys::rd_kafka_AdminOptions_new(
+            client,
+            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+        );
+        sys::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            millis(timeout),
+            ptr::null_mut(),
+            0,
+        );
+        let queue = sys::rd_kafka_queue_new(client);
+        sys::rd_kafka_DescribeTopics(client, collection, options, queue);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let event = sys::rd_kafka_queue_poll(queue, millis(left + Duration::from_secs(1)));
+        let error = if event.is_null() {
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT
+        } else {
+            let error = sys::rd_kafka_event_error(event);
+            read_ids(sys::rd_kafka_event_DescribeTopics_result(event), &mut ids);
+            sys::rd_kafka_event_destroy(event);
+            error
+        };
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_TopicCollection_destroy(collection);
+        error
+    };
+    match error.is_error() {
+        true => Err(KafkaError::AdminOp(error.into())),
+        false => Ok(ids),
+    }
+}
+
+/// # Safety
+///
+/// `result` is null or a live event's result.
+unsafe fn read_ids(
+    result: *const sys::rd_kafka_DescribeTopics_result_t,
+    ids: &mut HashMap<String, Uuid>,
+) {
+    if result.is_null() {
+        return;
+    }
+    let mut count = 0;
+    // SAFETY: the result is alive, and so are the `count` descriptions that it points to, their
+    // names and their ids. An id may be null.
+    unsafe {
+        let descriptions = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        for at in 0..count {
+            let description = *descriptions.add(at);
+            let id = sys::rd_kafka_TopicDescription_topic_id(description);
+            if id.is_null() {
+                continue;
+            }
+            let most = sys::rd_kafka_Uuid_most_significant_bits(id) as u64;
+            let least = sys::rd_kafka_Uuid_least_significant_bits(id) as u64;
+            let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(description));
+            let id = Uuid::from_u64_pair(most, least);
+            // The zero id stands for "none": the topic does not exist, or the broker is old.
+            if !id.is_nil() {
+                ids.insert(name.to_string_lossy().into_owned(), id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_set_on_the_element_and_nowhere_else() {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..2 {
+            list.add_partition("t", partition);
+        }
+        set_leader_epoch(&mut list, "t", 1, 7);
+        set_leader_epoch(&mut list, "t", 5, 8);
+        set_leader_epoch(&mut list, "a name with \0 in it", 1, 9);
+        // SAFETY: the list is alive, and has two elements.
+        let epochs = unsafe {
+            let elements = (*list.ptr()).elems;
+            [0, 1].map(|at| sys::rd_kafka_topic_partition_get_leader_epoch(elements.add(at)))
+        };
+        assert_eq!(epochs, [-1, 7]);
+    }
+}

@@ -1,0 +1,185 @@
+//! Partitions that stand still before their end, and what was found out about them.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::consume::Consume;
+use super::partitions::{Doubt, Phase};
+use super::pending::{Entry, Index};
+use super::place::{Gap, gap_at};
+use super::probe::{Answer, Between, Question};
+use crate::position::Offset;
+
+/// Beside the first fetch of a stalled partition: how much longer the second one is given, in
+/// stall timeouts.
+const SECOND_FETCH_TIMEOUTS: u32 = 2;
+/// A question that was not answered, because the cluster was not there, is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// A damaged batch is fetched again and again, and complained about each time.
+const TELL_DAMAGE_EVERY: Duration = Duration::from_secs(60);
+
+impl Consume {
+    /// Takes over the ends that librdkafka tells, and asks about partitions that stand still
+    /// before theirs.
+    pub(super) fn take_ends(&mut self) {
+        let Some(ends) = self.consumer.context().take_ends() else { return };
+        let blocked = self.refused.is_some() || self.intake.paused;
+        for end in ends {
+            let Some(index) = self.partitions.find(&end.topic, end.partition) else { continue };
+            let partition = &mut self.partitions[index];
+            if partition.phase != Phase::Running {
+                continue;
+            }
+            if let Ok(high) = u64::try_from(end.high) {
+                partition.set_end(Offset(high));
+            }
+            let next = partition.next;
+            let ahead = u64::try_from(end.stable).is_ok_and(|stable| stable > next.0);
+            // While nothing can be taken, standing still means nothing.
+            let stood = !blocked && partition.stands.is_some_and(|(offset, _)| offset == next);
+            if !stood {
+                partition.stands = (!blocked).then(|| (next, Instant::now()));
+                partition.refetched = None;
+            } else if ahead || self.suspicious > 0 || partition.doubt.is_some() {
+                self.ask(index);
+            }
+        }
+        if !blocked {
+            self.suspicious = self.suspicious.saturating_sub(1);
+        }
+    }
+
+    fn ask(&mut self, index: Index) {
+        let partition = &mut self.partitions[index];
+        if partition.asked_at.is_some_and(|asked| asked.elapsed() < ASK_AGAIN_AFTER) {
+            return;
+        }
+        let question = Question {
+            topic: partition.topic().to_owned(),
+            partition: partition.number(),
+            next: partition.next,
+            epoch: partition.epoch,
+        };
+        let asked = self.questions.as_ref().is_some_and(|asker| asker.try_send(question).is_ok());
+        // Without room it is asked later.
+        partition.asked_at = asked.then(Instant::now);
+    }
+
+    pub(super) fn ask_about_doubtful(&mut self) {
+        let current: Vec<Index> = self
+            .partitions
+            .current()
+            .filter(|&index| self.partitions[index].phase == Phase::Doubtful)
+            .collect();
+        for index in current {
+            self.ask(index);
+        }
+    }
+
+    /// Nothing more of it is taken before somebody has looked.
+    pub(super) fn doubt(&mut self, index: Index, doubt: Doubt) {
+        let partition = &mut self.partitions[index];
+        partition.phase = Phase::Doubtful;
+        partition.doubt = Some(doubt);
+        partition.asked_at = None;
+        self.unfetch(index);
+        self.ask(index);
+    }
+
+    /// The client does not say in which partition, and goes on behind it: from now on a hole in
+    /// any of them is looked into before anything behind it is taken.
+    pub(super) fn damaged_somewhere(&mut self, code: RDKafkaErrorCode, reason: &str) {
+        let current: Vec<Index> = self.partitions.current().collect();
+        for index in current {
+            let partition = &mut self.partitions[index];
+            if partition.phase == Phase::Running && partition.doubt.is_none() {
+                partition.doubt = Some(Doubt::Hole);
+            }
+        }
+        if self.damage_told.is_none_or(|told| told.elapsed() >= TELL_DAMAGE_EVERY) {
+            self.damage_told = Some(Instant::now());
+            tracing::error!(source = self.name, %code, reason,
+                "something that the broker has cannot be read; looking where");
+        }
+    }
+
+    pub(super) fn looked(&mut self, answer: Answer) {
+        let Answer { question, low, high, between } = answer;
+        let Some(index) = self.partitions.find(&question.topic, question.partition) else {
+            return;
+        };
+        let partition = &mut self.partitions[index];
+        partition.asked_at = None;
+        let (next, doubt) = (partition.next, partition.doubt);
+        let waits = match partition.phase {
+            Phase::Doubtful => true,
+            // It is about to go on.
+            Phase::Running => self.refused.is_none(),
+            Phase::Starting { .. } | Phase::Halted => false,
+        };
+        // It went on meanwhile.
+        if !waits || next != question.next {
+            return;
+        }
+        let expected = next.0;
+        let gap = match (gap_at(next, low, high), between) {
+            (Some(gap @ Gap::Lost { .. }), _) => Some(gap),
+            (_, Between::Rewritten { at }) if at < high => Some(Gap::Rewritten { expected, at }),
+            (_, Between::Rewritten { .. }) => Some(Gap::Cut { expected, high }),
+            (Some(gap), _) => Some(gap),
+            (None, Between::Damaged { readable }) => Some(Gap::Damaged { expected, readable }),
+            (None, _) if doubt == Some(Doubt::Epoch) => {
+                Some(Gap::Rewritten { expected, at: expected })
+            }
+            (None, _) => None,
+        };
+        match (gap, between) {
+            (Some(gap), _) => self.running_gap(index, &gap, Offset(high)),
+            (None, Between::Messages) => self.has_messages(index),
+            (None, Between::Nothing | Between::NotAsked) => {
+                if between == Between::Nothing && high > expected {
+                    partition.next = Offset(high);
+                    partition.set_end(Offset(high));
+                    self.pending.enter(index, Offset(high), Entry::Moved { why: None });
+                }
+                let partition = &mut self.partitions[index];
+                if partition.phase == Phase::Doubtful {
+                    partition.run();
+                    self.fetch(&[index]);
+                } else {
+                    partition.doubt = None;
+                }
+            }
+            (None, Between::Rewritten { .. } | Between::Damaged { .. }) => {}
+        }
+    }
+
+    /// There are messages, and nothing is missing before them.
+    fn has_messages(&mut self, index: Index) {
+        let partition = &mut self.partitions[index];
+        let (stream, next) = (&partition.stream, partition.next);
+        if partition.phase == Phase::Doubtful {
+            partition.run();
+            return self.fetch(&[index]);
+        }
+        partition.doubt = None;
+        let timeout = self.settings.stall_timeout;
+        if let Some(refetched) = partition.refetched {
+            if refetched.elapsed() >= timeout * SECOND_FETCH_TIMEOUTS {
+                self.broken = Some(format!("{stream} stands still at {next} before its end"));
+            }
+            return;
+        }
+        // A slow broker needs no second fetch beside its first.
+        if partition.stands.is_none_or(|(_, since)| since.elapsed() < timeout) {
+            return;
+        }
+        tracing::warn!(source = self.name, %stream, %next,
+            "the partition stands still before its end; fetching it anew");
+        partition.refetched = Some(Instant::now());
+        self.unfetch(index);
+        self.fetch(&[index]);
+    }
+}

@@ -1,0 +1,183 @@
+//! Apache Kafka, tormented.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pointd::position::{Mark, Position};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Headers;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use super::publish::{Publisher, Text};
+use super::{Daemon, ledger};
+use crate::brokers::kafka::Kafka;
+use crate::brokers::proxy::Proxy;
+use crate::harness::pause_for;
+
+const TOPIC: &str = "tormented";
+const PARTITIONS: i32 = 3;
+
+struct World {
+    kafka: Kafka,
+    proxy: Proxy,
+    daemon: Daemon,
+    publisher: Publisher,
+}
+
+type Fault = (&'static str, fn(&mut World));
+
+const FAULTS: &[Fault] = &[
+    ("kill -9 of the broker", |world| {
+        world.kafka.kill_9();
+        world.kafka.restart();
+    }),
+    ("an orderly restart of the broker", |world| {
+        world.kafka.stop();
+        world.kafka.restart();
+    }),
+    ("all connections closed", |world| world.proxy.cut()),
+    ("no connection for a while", |world| {
+        world.proxy.refuse(true);
+        pause_for(Duration::from_millis(700));
+        world.proxy.refuse(false);
+    }),
+    ("a half-open connection", |world| {
+        world.proxy.stall(true);
+        pause_for(Duration::from_secs(4));
+        world.proxy.stall(false);
+    }),
+    ("half-open connections that are cut", |world| {
+        world.proxy.stall(true);
+        pause_for(Duration::from_millis(500));
+        world.proxy.cut();
+        world.proxy.stall(false);
+    }),
+    ("a slow line", |world| {
+        world.proxy.throttle(20_000);
+        pause_for(Duration::from_secs(1));
+        world.proxy.throttle(0);
+    }),
+    ("more partitions", |world| {
+        let partitions = world.publisher.control.partitions.load(Ordering::Relaxed) + 1;
+        world.kafka.grow_topic(TOPIC, partitions as usize);
+        world.publisher.control.partitions.store(partitions, Ordering::Relaxed);
+    }),
+    ("kill -9 of pointd", |world| world.daemon.kill_and_restart()),
+    ("pointd frozen", |world| {
+        world.daemon.pointd().freeze();
+        pause_for(Duration::from_secs(1));
+        world.daemon.pointd().thaw();
+    }),
+    ("offsets reset by an operator", |world| {
+        let consumer: BaseConsumer =
+            world.kafka.config().set("group.id", "tormented").create().unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            list.add_partition_offset(TOPIC, partition, Offset::Offset(0)).unwrap();
+        }
+        consumer.commit(&list, rdkafka::consumer::CommitMode::Sync).unwrap();
+        world.daemon.kill_and_restart();
+    }),
+];
+
+fn section(bootstrap: &str) -> String {
+    format!(
+        "[[source]]\nname = \"s\"\ncollection = \"c\"\n[source.kafka]\n\
+         brokers = \"{bootstrap}\"\ntopics = [\"{TOPIC}\"]\ngroup = \"tormented\"\n\
+         commit_interval = \"100ms\"\nmetadata_interval = \"300ms\"\n\
+         [source.kafka.properties]\n\"reconnect.backoff.max.ms\" = \"200\"\n\
+         \"socket.timeout.ms\" = \"2000\"\n"
+    )
+}
+
+/// Meets every fault, `rounds` times, and compares what was recorded and what is seen.
+fn torment(rounds: usize) {
+    let proxy = Proxy::start(0);
+    let Some(kafka) = Kafka::start_behind(&proxy, "faults of Apache Kafka") else { return };
+    kafka.create_topic(TOPIC, PARTITIONS);
+    let publisher = Publisher::kafka(&kafka, TOPIC, PARTITIONS, Text::Any);
+    let daemon = Daemon::start(&section(&format!("127.0.0.1:{}", proxy.port())));
+    let mut world = World { kafka, proxy, daemon, publisher };
+    for round in 1..=rounds {
+        for (name, fault) in FAULTS {
+            world.daemon.wait_for_more("the fault before");
+            let began = std::time::Instant::now();
+            fault(&mut world);
+            world.daemon.wait_for_more(name);
+            eprintln!("round {round}: {name}: over after {:?}", began.elapsed());
+        }
+    }
+    world.finish();
+}
+
+impl World {
+    fn finish(mut self) {
+        let count = self.publisher.stop();
+        self.daemon.wait_for(count, "the end");
+        let seen = ledger::seen(self.daemon.pointd());
+        let letters = self.daemon.pointd().get("/dead-letters?limit=1")["result"]["total"].clone();
+        self.daemon.kill();
+        let published = published(&self.kafka, TOPIC);
+        let records = ledger::records(&self.daemon.setup.data());
+        let serials = ledger::serials(&records, |position| published[&place(position)]);
+        ledger::assert_each_once(&serials, count);
+        let model = ledger::replay(&serials);
+        ledger::assert_same(&seen, &model.points);
+        assert_eq!(letters.as_u64(), Some(model.refused));
+        eprintln!("{count} messages, {} points, {} dead letters", seen.len(), model.refused);
+    }
+}
+
+pub fn place(position: &Position) -> (i32, u64) {
+    let Mark::Next(next) = &position.mark else { panic!("{position} has no offset") };
+    (position.stream.partition().unwrap(), next.0 - 1)
+}
+
+/// The serial number of the message at each partition and offset, as the broker has it.
+pub fn published(kafka: &Kafka, topic: &str) -> HashMap<(i32, u64), u64> {
+    let mut config = kafka.config();
+    config.set("group.id", "ledger").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), super::PATIENCE).unwrap();
+    let partitions = metadata.topics()[0].partitions();
+    let (mut list, mut missing) = (TopicPartitionList::new(), HashSet::new());
+    for partition in partitions.iter().map(|partition| partition.id()) {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, super::PATIENCE).unwrap();
+        list.add_partition_offset(topic, partition, Offset::Offset(low)).unwrap();
+        if high > low {
+            missing.insert(partition);
+        }
+    }
+    consumer.assign(&list).unwrap();
+    let mut published = HashMap::new();
+    while !missing.is_empty() {
+        let message = match consumer.poll(super::PATIENCE) {
+            Some(Ok(message)) => message,
+            // Transaction markers may be all that is left.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                missing.remove(&partition);
+                continue;
+            }
+            Some(Err(error)) => panic!("{error}"),
+            None => panic!("{missing:?} unread"),
+        };
+        let id = message.headers().unwrap().get(0).value.unwrap();
+        let serial = std::str::from_utf8(id).unwrap().parse().unwrap();
+        let (partition, offset) = (message.partition(), message.offset());
+        published.insert((partition, offset as u64), serial);
+    }
+    published
+}
+
+#[test]
+fn no_fault_of_kafka_loses_or_repeats_a_message() {
+    torment(1);
+}
+
+#[test]
+#[ignore = "twenty times each fault: make soak"]
+fn soak_faults_of_kafka() {
+    torment(20);
+}

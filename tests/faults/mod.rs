@@ -1,0 +1,88 @@
+//! Brokers that misbehave in every way, under load: the state is the model's in the end, and
+//! every message was recorded once.
+//!
+//! Each fault is met a few times in `make test` and at least twenty times in `make soak`.
+
+mod compaction;
+mod kafka;
+mod ledger;
+mod model;
+mod plan;
+mod publish;
+mod rabbit;
+mod transactions;
+mod twins;
+
+use std::time::Duration;
+
+use crate::harness::{Pointd, Setup};
+
+/// How long recovery from any one fault may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A daemon and its configuration; `section` is its source's.
+pub struct Daemon {
+    pub setup: Setup,
+    pub running: Option<Pointd>,
+}
+
+impl Daemon {
+    /// The log is kept whole, so that it can be compared with what was published.
+    pub fn start(section: &str) -> Daemon {
+        let setup = Setup::new();
+        setup.configure(&format!(
+            "[storage]\nlog_file_bytes = 8388608\ncheckpoint_wal_bytes = 1000000000\n\
+             head_bytes_max = 1000000000\n{}{section}",
+            plan::SECTION
+        ));
+        let running = Some(setup.start());
+        Daemon { setup, running }
+    }
+
+    pub fn pointd(&self) -> &Pointd {
+        self.running.as_ref().unwrap()
+    }
+
+    /// Killed, and started again on what it left.
+    pub fn kill_and_restart(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.kill_9();
+        }
+        // A halted partition would never be ready: whoever kills looks for that.
+        self.running = Some(self.setup.start());
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.kill_9();
+        }
+    }
+
+    /// Messages recorded and applied, dead letters included. The record that creates the
+    /// collection is none.
+    pub fn messages(&self) -> u64 {
+        let count = |kind: &str| {
+            let series = format!("pointd_applied_records{{kind=\"{kind}\"}}");
+            self.pointd().metric(&series).unwrap_or(0.0) as u64
+        };
+        (count("operations") + count("dead_letter")).saturating_sub(1)
+    }
+
+    pub fn duplicates(&self) -> u64 {
+        let series = "pointd_applied_records{kind=\"duplicate\"}";
+        self.pointd().metric(series).unwrap_or(0.0) as u64
+    }
+
+    /// Waits until so many messages are applied.
+    #[track_caller]
+    pub fn wait_for(&self, messages: u64, why: &str) {
+        let said = || format!("{messages} messages after {why}");
+        self.pointd().wait_until(&said(), PATIENCE, |_| self.messages() >= messages);
+    }
+
+    /// Waits until more messages than before are applied: it is over the fault.
+    #[track_caller]
+    pub fn wait_for_more(&self, why: &str) {
+        self.wait_for(self.messages() + 50, why);
+    }
+}
