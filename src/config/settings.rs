@@ -223,8 +223,7 @@ pub struct SourceSettings {
     /// The collection of messages that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
-    /// How many of the last `message-id`s are remembered, to recognise what a publisher sends
-    /// again. 0: none.
+    /// `message-id`s remembered to recognise what a publisher sends again. 0: none.
     #[serde(default)]
     pub message_id_window: usize,
     /// What the values are; by default what each one's `content-type` says.
@@ -285,7 +284,6 @@ impl SourceSettings {
     }
 }
 
-/// About 150 MB of memory.
 const MESSAGE_ID_WINDOW_MAX: usize = 1_000_000;
 
 /// A key and what would be right for it.
@@ -342,8 +340,10 @@ impl Settings {
                 return Err((key("name"), detail));
             }
             if source.message_id_window > MESSAGE_ID_WINDOW_MAX {
-                let detail = format!("give at most {MESSAGE_ID_WINDOW_MAX}");
-                return Err((key("message_id_window"), detail));
+                return Err((
+                    key("message_id_window"),
+                    format!("give at most {MESSAGE_ID_WINDOW_MAX}"),
+                ));
             }
             TopicCollections::new(&source.collections)
                 .map_err(|error| (key("collections"), error.to_string()))?;
@@ -373,12 +373,6 @@ impl Settings {
 }
 
 impl StorageSettings {
-    /// Unless set: three log files and what a checkpoint of a full head writes.
-    pub fn reserve_bytes(&self) -> u64 {
-        let enough = self.log_file_bytes.saturating_mul(3).saturating_add(self.head_bytes_max);
-        self.reserve_bytes.unwrap_or(enough)
-    }
-
     fn validate(&self) -> Result<(), (&'static str, String)> {
         if self.dir.as_os_str().is_empty() {
             return Err(("dir", "give the path of the data directory".into()));

@@ -322,6 +322,12 @@ fn decode_threads(settings: &Settings) -> usize {
 }
 
 impl crate::config::StorageSettings {
+    /// Unless set: three log files and what a checkpoint of a full head writes.
+    pub(super) fn reserve_bytes(&self) -> u64 {
+        let enough = self.log_file_bytes.saturating_mul(3).saturating_add(self.head_bytes_max);
+        self.reserve_bytes.unwrap_or(enough)
+    }
+
     pub(super) fn collection_options(&self) -> crate::collection::CollectionOptions {
         crate::collection::CollectionOptions {
             graph_rows_min: self.graph_rows_min,
