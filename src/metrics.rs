@@ -41,6 +41,8 @@ pub struct SourceMetrics {
     pub paused: IntGaugeVec,
     pub halted: IntGaugeVec,
     pub reconnects: IntCounterVec,
+    pub pressure: IntGaugeVec,
+    pub blocked: IntGaugeVec,
     pub rebuilds: IntCounterVec,
 }
 
@@ -80,6 +82,7 @@ pub struct WalMetrics {
     pub checkpoint_seconds: Histogram,
     pub checkpoint_failures: IntCounter,
     pub apply_held: IntGauge,
+    pub disk_free_bytes: IntGauge,
 }
 
 /// Per collection (`collection`), and per vector where named so (`vector`).
@@ -264,6 +267,16 @@ fn source(make: &Make<'_>) -> SourceMetrics {
             "Connections to the broker made again after a loss.",
             &["source"],
         ),
+        pressure: make.gauges(
+            "pointd_source_pressure",
+            "1 while no source fetches, by reason.",
+            &["reason"],
+        ),
+        blocked: make.gauges(
+            "pointd_source_blocked",
+            "1 while the broker blocks publishers on the source's connection.",
+            &["source"],
+        ),
         rebuilds: make.counters(
             "pointd_source_rebuilds_total",
             "Clients given up for a new one, because they stood still or failed for good.",
@@ -312,6 +325,8 @@ fn wal(make: &Make<'_>) -> WalMetrics {
             "pointd_apply_held",
             "1 while applying waits because rows in memory cannot be written out fast enough.",
         ),
+        disk_free_bytes: make
+            .gauge("pointd_disk_free_bytes", "Free space of the data directory's volume."),
     }
 }
 

@@ -55,6 +55,7 @@ impl Catalog {
         *counter += 1;
         if let Some(position) = &record.position {
             state.streams.take(position, &record.body, record.time);
+            state.windows.take(position, &record.body);
         }
         if let Some(letter) = letter {
             state.dead_letters.push(letter);

@@ -5,11 +5,15 @@ use std::sync::{Arc, PoisonError};
 
 use super::manifest::{CollectionEntry, Manifest};
 use super::streams::Streams;
+use super::windows::{Windows, WindowsFile};
+use super::windows_directory;
 use super::{Catalog, CheckpointError, Counters, DeadLetter, Held, MANIFEST};
 use crate::collection::{Collection, Flushed, Sealed};
 use crate::position::Seq;
 use crate::wal::LogId;
 
+const WINDOWS: &str = "the windows' content, before the manifest names it";
+const WINDOWS_NAME: &str = "the windows file's name, before the manifest names it";
 const CONTENT: &str = "the manifest's content, before it gets its name";
 const NAME: &str = "the manifest's name, before anything it replaces is removed";
 
@@ -19,6 +23,7 @@ pub struct SealedCatalog {
     pub(super) counters: Counters,
     pub(super) configured: BTreeSet<String>,
     pub(super) streams: Streams,
+    windows: Windows,
     collections: Vec<(String, Held, Sealed)>,
     dead_letters: Vec<Arc<DeadLetter>>,
 }
@@ -42,6 +47,7 @@ impl Catalog {
             counters: state.counters,
             configured: state.configured.clone(),
             streams: state.streams.clone(),
+            windows: state.windows.clone(),
             collections: collections.collect(),
             dead_letters: state.dead_letters.all(),
         }
@@ -69,6 +75,7 @@ impl Catalog {
     ) -> Result<Seq, CheckpointError> {
         let mut manifest = Manifest::of(&sealed, log_id, number);
         manifest.dead_letters = self.write_dead_letters(&sealed.dead_letters, number)?;
+        manifest.windows = self.write_windows(&sealed.windows, number)?;
         let mut flushed = Vec::new();
         for (name, held, sealed) in sealed.collections {
             let (entry, written) = self.flush(&held, sealed)?;
@@ -95,6 +102,30 @@ impl Catalog {
             files: collection.files_with(&flushed),
         };
         Ok((entry, flushed))
+    }
+
+    /// Always whole: 32 bytes a message, and most of them are new.
+    fn write_windows(
+        &self,
+        windows: &Windows,
+        number: u64,
+    ) -> Result<Option<WindowsFile>, CheckpointError> {
+        if windows.is_empty() {
+            return Ok(None);
+        }
+        let content = windows.encode();
+        let (length_bytes, crc32c) = (content.len() as u64, crc32c::crc32c(&content));
+        let file = WindowsFile { number, length_bytes, crc32c };
+        let directory = windows_directory(&self.directory);
+        let path = directory.join(file.name());
+        let write = || {
+            let file = self.disk.create(&path)?;
+            file.write_at(&content, 0)?;
+            file.sync(WINDOWS)?;
+            self.disk.sync_dir(&directory, WINDOWS_NAME)
+        };
+        write().map_err(CheckpointError::not_written(&path))?;
+        Ok(Some(file))
     }
 
     /// A reader after any crash sees the old manifest or the new one. Up to the rename nothing

@@ -80,6 +80,17 @@ impl CheckpointError {
         move |source| CheckpointError::NotWritten { path, source }
     }
 
+    /// Whether the disk was full.
+    pub fn is_no_room(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            CheckpointError::NotWritten { source, .. } => {
+                matches!(source.kind(), StorageFull | QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether another attempt may be made by this process.
     pub fn is_final(&self) -> bool {
         !matches!(self, CheckpointError::NotWritten { .. })

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::streams::{Place, Streams};
+use super::windows::WindowsFile;
 use super::{Counters, SealedCatalog};
 use crate::collection::CollectionFiles;
 use crate::point::Schema;
@@ -35,6 +36,8 @@ pub struct Manifest {
     pub streams: Vec<StreamEntry>,
     /// Oldest first.
     pub dead_letters: Vec<DeadLetterFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsFile>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +103,7 @@ impl Manifest {
             collections: BTreeMap::new(),
             streams: sealed.streams.iter().map(|(stream, place)| entry(stream, place)).collect(),
             dead_letters: Vec::new(),
+            windows: None,
         }
     }
 
@@ -196,6 +200,7 @@ mod tests {
             collections: BTreeMap::new(),
             streams: vec![entry(&queue, &place)],
             dead_letters: vec![],
+            windows: Some(WindowsFile { number: 4, length_bytes: 8, crc32c: 7 }),
         }
     }
 

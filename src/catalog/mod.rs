@@ -16,8 +16,9 @@
 //! wal/                 see `wal`
 //! collections/17/      the collection that record 17 created; see `collection`
 //! dead-letters/3.jsonl the dead letters that checkpoint 3 was the first to hold
+//! windows/4.bin        what publishers may send again, as of checkpoint 4
 //! ```
-//! Whatever in `collections/` and `dead-letters/` the manifest does not name is a leftover of
+//! Whatever in `collections/`, `dead-letters/` and `windows/` the manifest does not name is a leftover of
 //! a crash, and is removed.
 
 mod apply;
@@ -34,6 +35,7 @@ mod open;
 mod read;
 mod streams;
 mod sweep;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -55,6 +57,7 @@ pub use frame::{Durable, Frame};
 pub use handover::{Answer, CheckpointRequests, CheckpointWork, handover};
 pub use lock::DirectoryLock;
 pub use streams::{QUEUE_SUFFIX_MAX, StreamProgress};
+pub use windows::{Identity, WindowSizes};
 
 /// The name of the manifest in the data directory.
 pub const MANIFEST: &str = "MANIFEST";
@@ -70,6 +73,8 @@ pub struct CatalogOptions {
     /// Intake stops when the dead letters are this large together: they are kept in memory
     /// too. Default 64 MiB.
     pub dead_letter_bytes_max: u64,
+    /// Messages remembered to recognise what a publisher sends again. Default: none.
+    pub windows: WindowSizes,
 }
 
 impl Default for CatalogOptions {
@@ -78,6 +83,7 @@ impl Default for CatalogOptions {
             collection: CollectionOptions::default(),
             dead_letters_max: 100_000,
             dead_letter_bytes_max: 64 << 20,
+            windows: WindowSizes::new(),
         }
     }
 }
@@ -148,6 +154,7 @@ struct State {
     /// collection is deleted later.
     configured: BTreeSet<String>,
     streams: streams::Streams,
+    windows: windows::Windows,
     dead_letters: dead_letters::DeadLetters,
     counters: Counters,
 }
@@ -206,4 +213,8 @@ fn collections_directory(directory: &Path) -> PathBuf {
 
 fn dead_letters_directory(directory: &Path) -> PathBuf {
     directory.join("dead-letters")
+}
+
+fn windows_directory(directory: &Path) -> PathBuf {
+    directory.join("windows")
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::manifest::{DeadLetterFile, InvalidManifest, Manifest, VERSION};
+use super::windows::{WindowSizes, Windows, WindowsFile};
 use super::{
     Catalog, CatalogError, CatalogOptions, Checkpoints, DeadLetter, DirectoryLock, Held, MANIFEST,
     State, collection_directory, collections_directory, dead_letters, dead_letters_directory,
+    windows_directory,
 };
 use crate::collection::Collection;
 use crate::disk::Disk;
@@ -33,7 +35,8 @@ impl Catalog {
             refuse_leftovers(directory)?;
             sync_own_name(disk, directory)?;
         }
-        for owned in [collections_directory(directory), dead_letters_directory(directory)] {
+        let letters = dead_letters_directory(directory);
+        for owned in [collections_directory(directory), letters, windows_directory(directory)] {
             // What a manifest needs is missed when it is opened, file by file.
             disk.create_dir_all(&owned).map_err(CatalogError::io(&owned))?;
         }
@@ -43,7 +46,7 @@ impl Catalog {
         disk.sync_dir(directory, DIRECTORY).map_err(CatalogError::io(directory))?;
         let state = match &manifest {
             Some(manifest) => read_state(disk, directory, manifest, &options, metrics)?,
-            None => State::default(),
+            None => State { windows: Windows::new(options.windows.clone()), ..State::default() },
         };
         let number = manifest.as_ref().map_or(0, |manifest| manifest.number);
         let catalog = Catalog {
@@ -148,6 +151,7 @@ fn read_state(
         configured: manifest.configured.clone(),
         streams,
         dead_letters: letters,
+        windows: read_windows(directory, manifest.windows.as_ref(), &options.windows)?,
         counters: manifest.counters,
     })
 }
@@ -173,4 +177,21 @@ fn read_dead_letters(
         return Err(damaged(format!("{found} dead letters where the manifest says {expected}")));
     }
     Ok(letters)
+}
+
+fn read_windows(
+    directory: &Path,
+    file: Option<&WindowsFile>,
+    sizes: &WindowSizes,
+) -> Result<Windows, CatalogError> {
+    let Some(file) = file else { return Ok(Windows::new(sizes.clone())) };
+    let path = windows_directory(directory).join(file.name());
+    let content = std::fs::read(&path).map_err(CatalogError::io(&path))?;
+    let whole =
+        content.len() as u64 == file.length_bytes && crc32c::crc32c(&content) == file.crc32c;
+    let windows = whole.then(|| Windows::decode(&content, sizes.clone())).flatten();
+    windows.ok_or_else(|| CatalogError::Damaged {
+        file: path,
+        what: "its length or checksum is not the manifest's".to_owned(),
+    })
 }

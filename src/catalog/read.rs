@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use super::{Catalog, Counters, DeadLetter, LettersKept, StreamProgress};
+use super::{Catalog, Counters, DeadLetter, Identity, LettersKept, StreamProgress};
 use crate::collection::Collection;
 use crate::position::{Offset, Position, Seq, Stream};
 use crate::wal::{Anchor, LogId};
@@ -39,6 +39,11 @@ impl Catalog {
         self.state().streams.positions(source)
     }
 
+    /// The last messages of a source that have a message id, oldest first; none without a window.
+    pub fn window(&self, source: &str) -> Vec<Identity> {
+        self.state().windows.of(source)
+    }
+
     /// Where consumption of this partition goes on, as far as it is applied. `None` for a queue
     /// and for a stream of which the log has nothing.
     pub fn next_offset(&self, stream: &Stream) -> Option<Offset> {
@@ -66,6 +71,15 @@ impl Catalog {
         let state = self.state();
         state.dead_letters.len() >= self.options.dead_letters_max
             || state.dead_letters.bytes() >= self.options.dead_letter_bytes_max
+    }
+
+    /// Whether even what was kept for messages on their way is used up: beyond the bounds, so
+    /// many more dead letters and bytes.
+    pub fn dead_letters_over(&self, more: usize, more_bytes: u64) -> bool {
+        let state = self.state();
+        let letters = self.options.dead_letters_max.saturating_add(more);
+        let bytes = self.options.dead_letter_bytes_max.saturating_add(more_bytes);
+        state.dead_letters.len() >= letters || state.dead_letters.bytes() >= bytes
     }
 
     /// `None` if it is gone.

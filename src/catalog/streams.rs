@@ -43,7 +43,8 @@ impl Streams {
             self.forget(&position.stream, *forget_others);
         }
         if !self.0.contains_key(&position.stream) {
-            self.0.insert(position.stream.clone(), Place::default());
+            let place = self.take_over(&position.stream).unwrap_or_default();
+            self.0.insert(position.stream.clone(), place);
         }
         let Some(place) = self.0.get_mut(&position.stream) else { return };
         place.records += 1;
@@ -75,6 +76,15 @@ impl Streams {
         });
     }
 
+    /// The place that an earlier version kept under a name with the broker's nodes in it. Of
+    /// several, which lists of other nodes had, the one with the most records.
+    fn take_over(&mut self, stream: &Stream) -> Option<Place> {
+        let former = |it: &Arc<Stream>| it.without_nodes().as_ref() == Some(stream);
+        let found = self.0.iter().filter(|(it, _)| former(it));
+        let found = found.max_by_key(|(_, place)| place.records)?.0.clone();
+        self.0.remove(&found)
+    }
+
     pub fn insert(&mut self, stream: Stream, place: Place) {
         self.0.insert(Arc::new(stream), place);
     }
@@ -90,7 +100,8 @@ impl Streams {
                 let next = place.next.map(Mark::Next);
                 let prints = place.suffix.iter().cloned().map(Mark::Fingerprint);
                 let marks = next.into_iter().chain(prints);
-                marks.map(|mark| {
+                let stream = stream.without_nodes().map_or_else(|| stream.clone(), Arc::new);
+                marks.map(move |mark| {
                     let leader_epoch = place.leader_epoch;
                     Position { leader_epoch, ..Position::new(stream.clone(), mark) }
                 })
@@ -212,5 +223,30 @@ mod tests {
         let marks: Vec<Mark> = streams.positions("s").into_iter().map(|it| it.mark).collect();
         let expected = (3..QUEUE_SUFFIX_MAX as u128 + 3).map(|body| Mark::Fingerprint(print(body)));
         assert_eq!(marks, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_queue_named_after_its_nodes_goes_on_under_its_virtual_host() {
+        let queue = |cluster: &str| {
+            let (source, queue) = ("s".to_owned(), "q".to_owned());
+            Arc::new(Stream::Queue { source, cluster: cluster.to_owned(), queue })
+        };
+        let (old, new) = (queue("one:5672,two:5672//"), queue("//"));
+        let print = |body| Mark::Fingerprint(Fingerprint { body, message_id: None });
+        let message = Body::Rejected(crate::operation::Rejection {
+            refusal: crate::operation::Refusal::new(crate::operation::Reason::NotJson, ""),
+            original: Default::default(),
+        });
+        let mut streams = Streams::default();
+        streams.take(&Position::new(old, print(1)), &message, UnixMillis(1));
+        let positions = streams.positions("s");
+        assert_eq!(positions, [Position::new(new.clone(), print(1))]);
+        streams.take(&Position::new(new.clone(), print(2)), &message, UnixMillis(1));
+        let both = [1, 2].map(|body| Position::new(new.clone(), print(body)));
+        assert_eq!(streams.positions("s"), both);
+        assert_eq!(streams.progress().len(), 1);
+        // Another virtual host is another queue.
+        streams.take(&Position::new(queue("/other"), print(3)), &message, UnixMillis(1));
+        assert_eq!(streams.progress().len(), 2);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::manifest::Manifest;
-use super::{Catalog, collections_directory, dead_letters_directory};
+use super::{Catalog, collections_directory, dead_letters_directory, windows_directory};
 use crate::position::Seq;
 
 impl Catalog {
@@ -26,7 +26,8 @@ impl Catalog {
             }
         }
         self.sweep_collections(&manifest, last)?;
-        self.sweep_dead_letters(&manifest)
+        self.sweep_dead_letters(&manifest)?;
+        self.sweep_windows(&manifest)
     }
 
     fn sweep_collections(&self, manifest: &Manifest, last: Seq) -> io::Result<()> {
@@ -51,6 +52,19 @@ impl Catalog {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             if name.ends_with(".jsonl") && !named.contains(name) {
+                self.disk.remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_windows(&self, manifest: &Manifest) -> io::Result<()> {
+        let named = manifest.windows.as_ref().map(|file| file.name());
+        for entry in std::fs::read_dir(windows_directory(&self.directory))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if name.ends_with(".bin") && Some(name) != named.as_deref() {
                 self.disk.remove(&entry.path())?;
             }
         }

@@ -58,6 +58,11 @@ pub struct StorageSettings {
     pub head_bytes_max: u64,
     /// What a log file is preallocated to.
     pub log_file_bytes: u64,
+    /// Sources fetch nothing more when the volume has less free. 0: as long as anything fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve_bytes: Option<u64>,
+    /// Room that is given up when the disk is full, so that a checkpoint can be made. 0: none.
+    pub ballast_bytes: u64,
     /// Dead letters kept.
     pub dead_letters_max: usize,
     pub dead_letter_bytes_max: u64,
@@ -79,6 +84,8 @@ impl Default for StorageSettings {
             checkpoint_wal_bytes: applier.checkpoint_wal_bytes,
             head_bytes_max: applier.head_bytes_max,
             log_file_bytes: wal::Options::default().file_bytes,
+            reserve_bytes: None,
+            ballast_bytes: 64 << 20,
             dead_letters_max: catalog.dead_letters_max,
             dead_letter_bytes_max: catalog.dead_letter_bytes_max,
             graph_rows_min: catalog.collection.graph_rows_min,
@@ -216,8 +223,7 @@ pub struct SourceSettings {
     /// The collection of messages that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
-    /// How many of the last `message-id`s are remembered, to recognise what a publisher sends
-    /// again. 0: none.
+    /// `message-id`s remembered to recognise what a publisher sends again. 0: none.
     #[serde(default)]
     pub message_id_window: usize,
     /// What the values are; by default what each one's `content-type` says.
@@ -278,6 +284,8 @@ impl SourceSettings {
     }
 }
 
+const MESSAGE_ID_WINDOW_MAX: usize = 1_000_000;
+
 /// A key and what would be right for it.
 type Fault = (String, String);
 
@@ -331,6 +339,12 @@ impl Settings {
                     format!("`{}` is source[{first}] already: names are unique", source.name);
                 return Err((key("name"), detail));
             }
+            if source.message_id_window > MESSAGE_ID_WINDOW_MAX {
+                return Err((
+                    key("message_id_window"),
+                    format!("give at most {MESSAGE_ID_WINDOW_MAX}"),
+                ));
+            }
             TopicCollections::new(&source.collections)
                 .map_err(|error| (key("collections"), error.to_string()))?;
             if source.amqp.is_some() && !source.collections.is_empty() {
@@ -380,17 +394,14 @@ impl StorageSettings {
         if self.log_file_bytes < 4096 {
             return Err(("log_file_bytes", "give at least 4096".into()));
         }
-        if self.checkpoint_wal_bytes == 0 {
-            return Err(("checkpoint_wal_bytes", "give at least 1".into()));
-        }
-        if self.head_bytes_max == 0 {
-            return Err(("head_bytes_max", "give at least 1".into()));
-        }
-        if self.dead_letters_max == 0 {
-            return Err(("dead_letters_max", "give at least 1".into()));
-        }
-        if self.dead_letter_bytes_max == 0 {
-            return Err(("dead_letter_bytes_max", "give at least 1".into()));
+        let zeros = [
+            ("checkpoint_wal_bytes", self.checkpoint_wal_bytes == 0),
+            ("head_bytes_max", self.head_bytes_max == 0),
+            ("dead_letters_max", self.dead_letters_max == 0),
+            ("dead_letter_bytes_max", self.dead_letter_bytes_max == 0),
+        ];
+        if let Some((key, _)) = zeros.into_iter().find(|(_, zero)| *zero) {
+            return Err((key, "give at least 1".into()));
         }
         if !(0.0..=1.0).contains(&self.dead_share_max) {
             return Err(("dead_share_max", "give a share from 0 to 1".into()));

@@ -15,7 +15,7 @@ use crate::api::{
 use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::ingest::{Decoder, DurableOffsets, Submit, SubmitError, Submitted};
-use crate::operation::{Body, Message};
+use crate::operation::{Body, Message, Operation};
 use crate::position::{Offset, Stream};
 use crate::source::Order;
 use crate::source::status::{Kind, SourceReport, Status};
@@ -37,6 +37,11 @@ impl Writes for LogWrites {
         if !message.waits && self.catalog.dead_letters_full() {
             // Whoever waits is told of a refusal, so no dead letter would be made of it.
             let why = "so many dead letters are kept that no further one has room".into();
+            return std::future::ready(Err(WriteError::Stopped { why })).boxed();
+        }
+        if !message.waits && self.submit.disk_full() && grows(&message) {
+            let why =
+                "the disk is full but for storage.reserve_bytes, which is kept for deletes".into();
             return std::future::ready(Err(WriteError::Stopped { why })).boxed();
         }
         durable(self.submit.write(message)).boxed()
@@ -66,6 +71,24 @@ pub(super) fn redecode(settings: &Settings, decoder: Decoder) -> Redecode {
         // The last decodes for those that are not there.
         let place = place.unwrap_or(names.len());
         decoder.again(place, stream.and_then(Stream::topic), original, as_json)
+    })
+}
+
+/// Whether it may leave more behind than was there: anything but a deletion.
+fn grows(message: &Message) -> bool {
+    message.operations.iter().any(|operation| match operation {
+        Operation::DeleteCollection
+        | Operation::DeleteIndex { .. }
+        | Operation::DeletePoints(_)
+        | Operation::DeleteVectors { .. }
+        | Operation::DeletePayload { .. }
+        | Operation::ClearPayload(_) => false,
+        Operation::CreateCollection { .. }
+        | Operation::CreateIndex { .. }
+        | Operation::Upsert(_)
+        | Operation::UpdateVectors(_)
+        | Operation::SetPayload { .. }
+        | Operation::OverwritePayload { .. } => true,
     })
 }
 

@@ -9,6 +9,7 @@
 //! durable and tell their brokers; then the HTTP door; then each stage ends when the one before
 //! it has ended and its queue is empty; the last checkpoint is the end.
 
+mod bounds;
 mod configured;
 mod doors;
 mod forward;

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::bounds::{ballast, duplicates, gauges, windows};
 use super::{DaemonError, StartError};
 use crate::api::Readiness;
 use crate::apply::{Applier, ApplierOptions, Gates, Lines, Recovered, recover};
@@ -17,8 +18,8 @@ use crate::config::{OnRefusal, Settings};
 use crate::disk::Disk;
 use crate::format::{Decoding, Format, TopicCollections};
 use crate::ingest::{
-    Appender, AppenderEnds, Decoder, Duplicates, DurableOffsets, Intake, Queue, SourceDecoding,
-    Submit, Work, run_worker,
+    Appender, AppenderEnds, Decoder, DurableOffsets, Intake, Queue, SourceDecoding, Submit, Valve,
+    Work, applier_channel, run_worker,
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
@@ -41,6 +42,7 @@ pub(super) struct Stages {
     pub log_id: wal::LogId,
     /// Whether the log waits for room on the disk.
     no_room: Arc<AtomicBool>,
+    valve: Arc<Valve>,
     queue: Queue,
     gates: Gates,
     /// Decodes for the sources, in their order, and last for those that there are no longer.
@@ -64,16 +66,19 @@ impl Stages {
         let log_id = recovered.wal.log_id();
         let gates = gates(settings, &catalog);
         let (requests, work) = handover();
+        let ballast = ballast(settings);
         let maintainer = Maintainer::new(
             catalog.clone(),
             work,
             recovered.wal.trimmer(),
+            ballast.clone(),
             log_id,
             metrics,
             shutdown.clone(),
         );
         let (raise_applied, applied) = watch::channel(Seq::default());
-        let (frames, frames_out) = crossbeam_channel::bounded(settings.ingest.applier_frames_max);
+        let (frames, frames_out) = applier_channel(settings.ingest.applier_frames_max);
+        let (checkpoint, asked) = crossbeam_channel::bounded(1);
         let applier = Applier::new(
             catalog.clone(),
             settings.storage.applier_options(),
@@ -81,7 +86,7 @@ impl Stages {
             recovered.replayed_bytes,
             Lines {
                 frames: frames_out,
-                asked: crossbeam_channel::never(),
+                asked,
                 checkpoints: requests,
                 applied: raise_applied,
                 gates: gates.clone(),
@@ -89,16 +94,20 @@ impl Stages {
             metrics,
             shutdown.clone(),
         );
-        let full = catalog.clone();
-        let stopped = Arc::new(move || full.dead_letters_full());
-        let (queue, ends) = Queue::new(&settings.ingest, stopped, metrics);
+        let valve = Valve::new(gauges(settings, &catalog), metrics);
+        let (queue, ends) = Queue::new(&settings.ingest, valve.clone(), metrics);
         let work = ends.work.clone();
         let offsets = DurableOffsets::new(&positions);
         let no_room = Arc::new(AtomicBool::new(false));
         let ends_out = AppenderEnds {
             wal: recovered.wal,
-            duplicates: Duplicates::new(positions),
+            duplicates: duplicates(settings, &catalog, positions),
             applier: frames,
+            frames_max: settings.ingest.applier_frames_max,
+            reserve_bytes: settings.ingest.queue_bytes_max as u64,
+            valve: valve.clone(),
+            ballast,
+            checkpoint,
             offsets: offsets.clone(),
             no_room: no_room.clone(),
             shutdown: shutdown.clone(),
@@ -116,7 +125,18 @@ impl Stages {
             indexer.run();
             Ok(())
         })?);
-        Ok(Stages { catalog, offsets, applied, log_id, no_room, queue, gates, decoder, threads })
+        Ok(Stages {
+            catalog,
+            offsets,
+            applied,
+            log_id,
+            no_room,
+            valve,
+            queue,
+            gates,
+            decoder,
+            threads,
+        })
     }
 
     pub fn submit(&self) -> Submit {
@@ -138,6 +158,14 @@ impl Stages {
         readiness.add(move || {
             no_room.load(Ordering::Acquire).then(|| {
                 "the disk is full: intake waits, reads go on; make room and it resumes".into()
+            })
+        });
+        let valve = self.valve.clone();
+        readiness.add(move || {
+            valve.disk_full().then(|| {
+                "the disk is full but for storage.reserve_bytes: sources fetch nothing more, \
+                 reads and deletes go on; make room and it resumes"
+                    .into()
             })
         });
         let catalog = self.catalog.clone();
@@ -230,7 +258,8 @@ fn open(
         // A frame is closed at ingest.frame_bytes_max and may pass it by one batch.
         frame_bytes_max: FRAME_BYTES_MAX,
     };
-    let catalog = storage.catalog_options();
+    let mut catalog = storage.catalog_options();
+    catalog.windows = windows(settings).collect();
     let recovered = recover(&Disk::new(), &storage.dir, catalog, log, reject, metrics)?;
     report(&recovered.catalog, &recovered.recovery);
     Ok(recovered)
@@ -293,6 +322,12 @@ fn decode_threads(settings: &Settings) -> usize {
 }
 
 impl crate::config::StorageSettings {
+    /// Unless set: three log files and what a checkpoint of a full head writes.
+    pub(super) fn reserve_bytes(&self) -> u64 {
+        let enough = self.log_file_bytes.saturating_mul(3).saturating_add(self.head_bytes_max);
+        self.reserve_bytes.unwrap_or(enough)
+    }
+
     pub(super) fn collection_options(&self) -> crate::collection::CollectionOptions {
         crate::collection::CollectionOptions {
             graph_rows_min: self.graph_rows_min,
@@ -307,6 +342,7 @@ impl crate::config::StorageSettings {
             collection: self.collection_options(),
             dead_letters_max: self.dead_letters_max,
             dead_letter_bytes_max: self.dead_letter_bytes_max,
+            ..CatalogOptions::default()
         }
     }
 

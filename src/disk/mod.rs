@@ -5,6 +5,7 @@
 //! production that is all it is. Under test a [`Witness`] sees every step, so that a test can
 //! rebuild what a power cut at any moment would have left: what was synced, and nothing else.
 
+pub mod ballast;
 pub mod powercut;
 
 use std::fs::{File, OpenOptions};
@@ -167,6 +168,12 @@ impl DiskFile {
         self.disk.saw(Step::Sync { path: &self.path, why })?;
         self.file.sync_data()
     }
+}
+
+/// Free space of the volume that `path` is on, as far as this process may use it.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let volume = rustix::fs::statvfs(path)?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
 /// Writes a whole file and gives it its name only once its content is durable; when this

@@ -4,16 +4,19 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Sender, TryRecvError};
+use crossbeam_channel::{RecvTimeoutError, Sender, TryRecvError};
 use tokio::sync::oneshot;
 
 use super::decode::Decoded;
 use super::duplicates::{Duplicates, Verdict};
+use super::handed::Handed;
+use super::pressure::Valve;
 use super::queue::{Entry, PendingBatch, QueueEnds, Write};
 use crate::catalog::{self, Durable, Outcome};
+use crate::disk::ballast::Ballast;
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, encode};
 use crate::position::{Mark, Offset, Position, Seq, Stream, UnixMillis};
@@ -23,15 +26,26 @@ use crate::wal::{AppendError, Appended, Draft, Trimmer, Wal};
 
 /// Between two tries to append to a full disk.
 const ROOM_PAUSE: Duration = Duration::from_millis(500);
+/// How long a checkpoint may take to make room with what the ballast left.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at an applier that stood still.
+const APPLIER_LOOK: Duration = Duration::from_millis(50);
 
 /// What the appender writes to and tells.
 pub struct AppenderEnds {
     pub wal: Wal,
     /// From the positions the log stands at after recovery.
     pub duplicates: Duplicates,
-    /// Durable records in frames, to the applier. Bounded: a slow applier stops the appender,
-    /// which fills the queue, which pauses the sources.
+    /// Durable records in frames, to the applier, see [`super::applier_channel`]. A slow applier
+    /// stops the appender, which fills the queue, which pauses the sources.
     pub applier: Sender<catalog::Frame>,
+    pub frames_max: usize,
+    /// Bytes of frames that may wait beyond `frames_max` when the applier stands still.
+    pub reserve_bytes: u64,
+    pub valve: Arc<Valve>,
+    pub ballast: Option<Arc<Ballast>>,
+    /// Asks for a checkpoint now.
+    pub checkpoint: Sender<()>,
     pub offsets: DurableOffsets,
     /// Set while the log waits for room on the disk.
     pub no_room: Arc<AtomicBool>,
@@ -71,6 +85,7 @@ pub struct Appender {
     queue: QueueEnds,
     ends: AppenderEnds,
     trimmer: Trimmer,
+    handed: Handed,
     frame: Frame,
     /// Taken from the queue and not yet decoded when the last frame was closed.
     waiting: Option<PendingBatch>,
@@ -98,7 +113,9 @@ struct Unnumbered {
 impl Appender {
     pub fn new(queue: QueueEnds, ends: AppenderEnds) -> Self {
         let trimmer = ends.wal.trimmer();
-        Appender { queue, ends, trimmer, frame: Frame::default(), waiting: None }
+        let applier = ends.applier.clone();
+        let handed = Handed::new(applier, ends.frames_max, ends.reserve_bytes, ends.valve.clone());
+        Appender { queue, ends, trimmer, handed, frame: Frame::default(), waiting: None }
     }
 
     /// Runs until every entrance of the queue is dropped and all that came in is durable. An
@@ -115,9 +132,9 @@ impl Appender {
         while self.frame.is_empty() {
             let entry = match self.waiting.take() {
                 Some(batch) => Entry::Batch(batch),
-                None => match self.queue.entries.recv() {
-                    Ok(entry) => entry,
-                    Err(_) => return false,
+                None => match self.next_entry() {
+                    Some(entry) => entry,
+                    None => return false,
                 },
             };
             match entry {
@@ -131,6 +148,19 @@ impl Appender {
         }
         while self.frame.bytes < self.ends.frame_bytes_max && self.take_ready() {}
         true
+    }
+
+    /// Waits for an entry; `None` at the end.
+    fn next_entry(&mut self) -> Option<Entry> {
+        // Sources that wait for the applier give nothing that would wake this thread.
+        while self.handed.look() {
+            match self.queue.entries.recv_timeout(APPLIER_LOOK) {
+                Ok(entry) => return Some(entry),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        self.queue.entries.recv().ok()
     }
 
     /// Takes the entry in front if it is decoded.
@@ -160,7 +190,10 @@ impl Appender {
         if batch.gate.refuses(batch.number) {
             return;
         }
-        let run = decoded.iter().map_while(|item| Some((&item.position, item.redelivered?)));
+        let run = decoded.iter().map_while(|item| {
+            let came = item.redelivered.filter(|came| came.again)?;
+            Some((&item.position, came.connection))
+        });
         let repeated = self.ends.duplicates.repeated(run);
         for (at, item) in decoded.into_iter().enumerate() {
             if let Some(why) = self.take_item(item, at < repeated) {
@@ -180,7 +213,13 @@ impl Appender {
             Body::Moved { .. } => duplicates.judge_move(&item.position),
             Body::Start { why, .. } => duplicates.judge_start(&item.position, why.is_some()),
             _ if repeated => Verdict::Duplicate,
-            _ => duplicates.judge(&item.position),
+            _ => {
+                let connection = item.redelivered.map_or(0, |came| came.connection);
+                match duplicates.judge(&item.position, connection) {
+                    Verdict::New if duplicates.was_sent(&item.position) => Verdict::Duplicate,
+                    verdict => verdict,
+                }
+            }
         };
         let (body, encoded) = match verdict {
             Verdict::Passed => return None,
@@ -235,7 +274,8 @@ impl Appender {
             // The applier outlives the appender; if it is gone it has said why and the process
             // is ending. What is durable is applied at the next start.
             let frame = catalog::Frame { records: durable.collect(), bytes: appended.bytes };
-            let _ = self.ends.applier.send(frame);
+            self.ends.valve.appended(appended.bytes);
+            self.handed.send(frame);
         }
         frame.acknowledge();
         self.queue.held.give_back(frame.held_bytes);
@@ -253,7 +293,9 @@ impl Appender {
                     if !self.ends.no_room.swap(true, Ordering::AcqRel) {
                         tracing::error!(%error, "no room for the log: waiting until there is");
                     }
-                    std::thread::sleep(ROOM_PAUSE);
+                    if !self.make_room() {
+                        std::thread::sleep(ROOM_PAUSE);
+                    }
                 }
                 appended => {
                     if self.ends.no_room.swap(false, Ordering::AcqRel) && appended.is_ok() {
@@ -263,6 +305,25 @@ impl Appender {
                 }
             }
         }
+    }
+
+    /// Gives up the ballast, if it is there, and lets a checkpoint use it before the log does:
+    /// only that makes log files go.
+    fn make_room(&self) -> bool {
+        if !self.ends.ballast.as_ref().is_some_and(|ballast| ballast.give_up()) {
+            return false;
+        }
+        let before = self.trimmer.bytes();
+        // One that is asked for already will do.
+        let _ = self.ends.checkpoint.try_send(());
+        let deadline = Instant::now() + CHECKPOINT_PATIENCE;
+        while self.trimmer.bytes() >= before
+            && Instant::now() < deadline
+            && !self.ends.shutdown.is_asked()
+        {
+            std::thread::sleep(APPLIER_LOOK);
+        }
+        true
     }
 
     /// Sets the durable offset of each partition in the frame, once.

@@ -10,7 +10,7 @@ use crate::format::{self, Decoding, Format, Incoming};
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection, encode};
 use crate::position::{Position, Stream, UnixMillis};
-use crate::source::{Batch, Delivery, Item, What};
+use crate::source::{Batch, Delivery, Item, Redelivery, What};
 
 /// A record in the making: encoded, and beside it what the applier needs.
 #[derive(Debug)]
@@ -20,8 +20,7 @@ pub struct Decoded {
     pub position_encoded: Bytes,
     pub body: Body,
     pub body_encoded: Bytes,
-    /// The connection a redelivery came on.
-    pub redelivered: Option<u64>,
+    pub redelivered: Option<Redelivery>,
     /// It was refused, and its source may not pass it.
     pub halts: bool,
 }

@@ -1,14 +1,24 @@
 //! Which deliveries are already in the log.
 //!
-//! Kafka's are recognised by their offset, always. A queue has no offsets: what it delivers
+//! What has an offset is recognised by that, always. A queue has no offsets: what it delivers
 //! again after a lost connection begins with what was logged and not acked, which is the ordered
-//! end of what the log has of it. So the last records of a queue are remembered in order; of a
-//! run of redeliveries, as many are duplicates as its longest beginning that repeats that end
-//! exactly. Everything else is new: where the two cannot be told apart, nothing is lost.
+//! end of what the log has of it from before that connection. So the last records of a queue are
+//! remembered in order; of a connection's first run of redeliveries, as many are duplicates as
+//! its longest beginning that repeats that end exactly. Everything else is new: where the two
+//! cannot be told apart, nothing is lost.
+//!
+//! The run need not come first: a broker that has not noticed yet that the old connection is
+//! gone gives the new one other messages before. Those are of the new connection, which cannot
+//! have lost them, so they are left out of the comparison.
+//!
+//! Apart from that, a source may ask that a message its publisher sent again is recognised, by
+//! message id and body together, within a window of its last messages.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::window::Window;
+use crate::catalog::Identity;
 use crate::position::{Fingerprint, Mark, Offset, Position, Stream};
 
 /// How many records of a queue are remembered. Unacked deliveries are at most the prefetch, so
@@ -30,12 +40,15 @@ pub enum Verdict {
 pub struct Duplicates {
     offsets: HashMap<Arc<Stream>, Offset>,
     queues: HashMap<Arc<Stream>, QueueTail>,
+    /// By source.
+    windows: HashMap<String, Window>,
 }
 
 #[derive(Default)]
 struct QueueTail {
-    recent: VecDeque<Fingerprint>,
-    /// The connection whose run was compared: there is one at the beginning of each.
+    /// With the connection that each came on; 0 is before this process.
+    recent: VecDeque<(Fingerprint, u64)>,
+    /// The connection whose run was compared: each has one.
     connection: u64,
 }
 
@@ -44,30 +57,45 @@ impl Duplicates {
     pub fn new(positions: impl IntoIterator<Item = Position>) -> Self {
         let mut known = Duplicates::default();
         for position in positions {
-            known.appended(&position);
+            known.appended(&position, 0);
         }
         known
     }
 
-    fn appended(&mut self, position: &Position) {
+    /// From now on recognises what the publishers of `source` send again within `size` messages.
+    pub fn watch(&mut self, source: &str, size: usize, recent: Vec<Identity>) {
+        self.windows.insert(source.to_owned(), Window::new(size, recent));
+    }
+
+    /// Whether a message that is new to its stream was sent before under its id.
+    pub fn was_sent(&mut self, position: &Position) -> bool {
+        let source = position.stream.source();
+        let Some(window) = self.windows.get_mut(source) else { return false };
+        let identity = position.fingerprint().and_then(Identity::of);
+        identity.is_some_and(|identity| window.repeats(source, identity))
+    }
+
+    fn appended(&mut self, position: &Position, connection: u64) {
         match &position.mark {
             Mark::Next(next) => {
                 self.offsets.insert(position.stream.clone(), *next);
             }
             Mark::Fingerprint(print) => {
-                self.queues.entry(position.stream.clone()).or_default().remember(print.clone());
+                let tail = self.queues.entry(position.stream.clone()).or_default();
+                tail.remember(print.clone(), connection);
             }
         }
     }
 
-    /// Judges a delivery and, if it is new, remembers it as appended.
-    pub fn judge(&mut self, position: &Position) -> Verdict {
+    /// Judges a delivery and, if it is new, remembers it as appended. A queue's came on
+    /// `connection`.
+    pub fn judge(&mut self, position: &Position, connection: u64) -> Verdict {
         if let Mark::Next(next) = &position.mark
             && self.offsets.get(&position.stream).is_some_and(|appended| next <= appended)
         {
             return Verdict::Duplicate;
         }
-        self.appended(position);
+        self.appended(position, connection);
         Verdict::New
     }
 
@@ -80,19 +108,21 @@ impl Duplicates {
         if std::mem::replace(&mut tail.connection, *connection) == *connection {
             return 0;
         }
+        // What came on this connection cannot come on it again.
+        let before = tail.recent.iter().take_while(|(_, came_on)| came_on < connection).count();
         let repeats = |count: &usize| {
-            let end = tail.recent.iter().skip(tail.recent.len() - count);
-            end.zip(&run).all(|(known, (position, _))| match &position.mark {
+            let end = tail.recent.range(before - count..before);
+            end.zip(&run).all(|((known, _), (position, _))| match &position.mark {
                 Mark::Fingerprint(print) => print == known,
                 Mark::Next(_) => false,
             })
         };
-        (1..=run.len().min(tail.recent.len())).rev().find(repeats).unwrap_or(0)
+        (1..=run.len().min(before)).rev().find(repeats).unwrap_or(0)
     }
 
     /// Judges a bare position (see `source::What::Moved`).
     pub fn judge_move(&mut self, position: &Position) -> Verdict {
-        match self.judge(position) {
+        match self.judge(position, 0) {
             Verdict::Duplicate => Verdict::Passed,
             verdict => verdict,
         }
@@ -104,14 +134,14 @@ impl Duplicates {
         if !decided && self.offsets.contains_key(&position.stream) {
             return Verdict::Passed;
         }
-        self.appended(position);
+        self.appended(position, 0);
         Verdict::New
     }
 }
 
 impl QueueTail {
-    fn remember(&mut self, print: Fingerprint) {
-        self.recent.push_back(print);
+    fn remember(&mut self, print: Fingerprint, connection: u64) {
+        self.recent.push_back((print, connection));
         if self.recent.len() > SUFFIX_MAX {
             self.recent.pop_front();
         }
@@ -144,7 +174,7 @@ mod tests {
         let run: Vec<Position> = bodies.iter().copied().map(queue).collect();
         let repeated = known.repeated(run.iter().map(|position| (position, connection)));
         for position in &run[repeated..] {
-            assert_eq!(known.judge(position), Verdict::New);
+            assert_eq!(known.judge(position, connection), Verdict::New);
         }
         repeated
     }
@@ -152,15 +182,15 @@ mod tests {
     #[test]
     fn an_offset_at_or_below_the_appended_one_is_a_duplicate() {
         let mut known = Duplicates::new([kafka(10)]);
-        assert_eq!(known.judge(&kafka(9)), Verdict::Duplicate);
-        assert_eq!(known.judge(&kafka(10)), Verdict::Duplicate);
-        assert_eq!(known.judge(&kafka(11)), Verdict::New);
-        assert_eq!(known.judge(&kafka(11)), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(9), 0), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(10), 0), Verdict::Duplicate);
+        assert_eq!(known.judge(&kafka(11), 0), Verdict::New);
+        assert_eq!(known.judge(&kafka(11), 0), Verdict::Duplicate);
         assert_eq!(known.judge_move(&kafka(11)), Verdict::Passed);
         assert_eq!(known.judge_move(&kafka(12)), Verdict::New);
         assert_eq!(known.judge_start(&kafka(3), false), Verdict::Passed);
         assert_eq!(known.judge_start(&kafka(3), true), Verdict::New);
-        assert_eq!(known.judge(&kafka(4)), Verdict::New);
+        assert_eq!(known.judge(&kafka(4), 0), Verdict::New);
     }
 
     #[test]
@@ -188,6 +218,16 @@ mod tests {
         let mut known = Duplicates::new([1, 2].map(queue));
         assert_eq!(repeated(&mut known, 1, &[2]), 1);
         assert_eq!(repeated(&mut known, 1, &[2]), 0);
-        assert_eq!(known.judge(&queue(2)), Verdict::New);
+        assert_eq!(known.judge(&queue(2), 1), Verdict::New);
+    }
+
+    #[test]
+    fn what_came_first_on_the_new_connection_does_not_hide_what_comes_again() {
+        let mut known = Duplicates::new([1, 2, 3].map(queue));
+        assert_eq!(known.judge(&queue(4), 1), Verdict::New);
+        // The broker noticed only now that the process before was gone.
+        assert_eq!(repeated(&mut known, 1, &[2, 3]), 2);
+        // The next connection gets 4 again, and what the last one had as duplicates is acked.
+        assert_eq!(repeated(&mut known, 2, &[4, 5]), 1);
     }
 }

@@ -17,16 +17,21 @@
 mod appender;
 mod decode;
 mod duplicates;
+mod handed;
+mod pressure;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use serde::{Deserialize, Serialize};
 
 pub use appender::{Appender, AppenderEnds, DurableOffsets};
 pub use decode::{Decoder, DoubtCheck, SourceDecoding, Work, run_worker};
 pub use duplicates::Duplicates;
-pub use queue::{Intake, Queue, QueueEnds, StopCheck, Submit, SubmitError, Submitted};
+pub use handed::applier_channel;
+pub use pressure::{Ask, Gauges, Valve};
+pub use queue::{Intake, Queue, QueueEnds, Submit, SubmitError, Submitted};
 
 /// Bounds of the intake.
 #[derive(Clone, Debug, Serialize, Deserialize)]

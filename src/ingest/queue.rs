@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use tokio::sync::oneshot;
 
 use super::decode::{Decoded, Work};
+use super::pressure::Valve;
 use super::{DurableOffsets, IngestSettings};
 use crate::catalog::Outcome;
 use crate::metrics::Metrics;
@@ -48,11 +49,8 @@ pub struct Queue {
     entries: Sender<Entry>,
     work: Sender<Work>,
     held: Arc<HeldBytes>,
-    stopped: StopCheck,
+    valve: Arc<Valve>,
 }
-
-/// Whether sources must wait although there is room: another dead letter could not be kept.
-pub type StopCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The bytes between a source and the log.
 pub(super) struct HeldBytes {
@@ -91,7 +89,7 @@ pub struct QueueEnds {
 impl Queue {
     pub fn new(
         settings: &IngestSettings,
-        stopped: StopCheck,
+        valve: Arc<Valve>,
         metrics: &Metrics,
     ) -> (Queue, QueueEnds) {
         let (entries, entries_out) = bounded(settings.queue_batches_max);
@@ -103,7 +101,7 @@ impl Queue {
             metrics: metrics.clone(),
         });
         let ends = QueueEnds { entries: entries_out, held: held.clone(), work: work_out };
-        (Queue { entries, work, held, stopped }, ends)
+        (Queue { entries, work, held, valve }, ends)
     }
 
     /// The door of the source with this number in the decoders' list.
@@ -120,6 +118,13 @@ impl Queue {
     pub fn submit(&self) -> Submit {
         Submit { queue: self.clone() }
     }
+
+    /// How full it is, 1 at its bound.
+    fn share(&self) -> f64 {
+        let bytes = self.held.bytes.load(Ordering::Relaxed) as f64 / self.held.bytes_max as f64;
+        let entries = self.entries.capacity().unwrap_or(usize::MAX);
+        bytes.max(self.entries.len() as f64 / entries as f64)
+    }
 }
 
 /// Where one source puts its batches.
@@ -133,7 +138,7 @@ pub struct Intake {
 
 impl Outlet for Intake {
     fn offer(&self, batch: Batch) -> Result<(), Batch> {
-        if (self.queue.stopped)() {
+        if self.queue.valve.is_shut() {
             return Err(batch);
         }
         let bytes = batch_bytes(&batch);
@@ -159,7 +164,7 @@ impl Outlet for Intake {
     }
 
     fn pressure(&self) -> Option<Pressure> {
-        (self.queue.stopped)().then_some(Pressure::DeadLettersFull)
+        self.queue.valve.pressure(self.queue.share())
     }
 
     fn durable(&self, stream: &Stream) -> Option<Offset> {
@@ -208,6 +213,11 @@ pub struct Submitted {
 }
 
 impl Submit {
+    /// Whether only what is kept free is left of the disk.
+    pub fn disk_full(&self) -> bool {
+        self.queue.valve.disk_full()
+    }
+
     pub fn write(&self, message: Message) -> Result<Submitted, SubmitError> {
         let (durable, durable_out) = oneshot::channel();
         let (applied, applied_out) = match message.waits {

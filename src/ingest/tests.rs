@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::operation::{Body, Limits, Reason};
 use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
-use crate::source::{Batch, Delivery, Gate, Item, Outlet, Watermark, What};
+use crate::source::{Batch, Delivery, Gate, Item, Outlet, Pressure, Watermark, What};
 use crate::wal::{AppendError, Options, Wal};
 
 /// Looks at the watermark whenever the log is synced, and fails the sync if it is told to.
@@ -70,7 +70,8 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
         full: AtomicBool::new(false),
     });
     let wal = open(&Disk::watched(guard.clone()), directory.path());
-    let (queue, ends) = Queue::new(settings, Arc::new(|| false), &metrics);
+    let valve = Valve::open(&metrics);
+    let (queue, ends) = Queue::new(settings, valve.clone(), &metrics);
     let decoder = Decoder {
         sources: Arc::new(vec![SourceDecoding {
             decoding: Decoding {
@@ -99,6 +100,11 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
         applier,
         offsets: DurableOffsets::default(),
         no_room: no_room.clone(),
+        valve: valve.clone(),
+        ballast: None,
+        reserve_bytes: settings.queue_bytes_max as u64,
+        frames_max: settings.applier_frames_max,
+        checkpoint: crossbeam_channel::bounded(1).0,
         shutdown: Shutdown::new(),
         frame_bytes_max: settings.frame_bytes_max,
         metrics,
@@ -324,16 +330,61 @@ fn behind_a_refused_message_nothing_is_taken_nor_acknowledged_until_the_gate_is_
 #[test]
 fn a_full_queue_gives_the_batch_back() {
     let settings = IngestSettings { queue_bytes_max: 1, ..IngestSettings::default() };
-    let (queue, _ends) = Queue::new(&settings, Arc::new(|| false), &Metrics::new());
+    let (queue, _ends) = Queue::new(&settings, Valve::open(&Metrics::new()), &Metrics::new());
     let intake = intake(&queue, &Watermark::default());
     // One is always let in, or a large one could never pass.
     assert!(intake.offer(batch(1, 0..3)).is_ok());
     assert_eq!(intake.offer(batch(2, 3..5)).unwrap_err().number, 2);
 }
 
+/// Dead letters at their bound, and beyond what is kept for messages on their way if `over`.
+fn letters(over: bool) -> Arc<Valve> {
+    let gauges = Gauges {
+        disk_free_bytes: Arc::new(|| None),
+        reserve_bytes: 0,
+        dead_letters_full: Arc::new(|| true),
+        dead_letters_over: Arc::new(move || over),
+    };
+    Valve::new(gauges, &Metrics::new())
+}
+
 #[test]
-fn nothing_is_taken_while_intake_is_stopped() {
-    let (queue, _ends) = Queue::new(&IngestSettings::default(), Arc::new(|| true), &Metrics::new());
-    let intake = intake(&queue, &Watermark::default());
-    assert!(intake.offer(batch(1, 0..1)).is_err());
+fn what_was_delivered_is_taken_when_dead_letters_are_full_until_they_are_over() {
+    for over in [false, true] {
+        let settings = IngestSettings::default();
+        let (queue, _ends) = Queue::new(&settings, letters(over), &Metrics::new());
+        let intake = intake(&queue, &Watermark::default());
+        assert_eq!(intake.pressure(), Some(Pressure::DeadLettersFull));
+        assert_eq!(intake.offer(batch(1, 0..1)).is_err(), over);
+    }
+}
+
+#[test]
+fn what_was_delivered_becomes_durable_though_the_applier_stands() {
+    let settings = IngestSettings { applier_frames_max: 2, ..IngestSettings::default() };
+    let line = line(&settings);
+    let intake = intake(&line.queue, &line.watermark);
+    assert_eq!(intake.pressure(), None);
+    // Each its own frame, since the one before is waited for; nobody takes them.
+    for number in 1..=9 {
+        intake.offer(batch(number, number..number + 1)).unwrap();
+        while line.watermark.get() < number {
+            std::thread::yield_now();
+        }
+    }
+    while intake.pressure() != Some(Pressure::ApplierBehind) {
+        std::thread::yield_now();
+    }
+    while line.frames.len() < 9 {
+        std::thread::yield_now();
+    }
+    let mut taken = line.frames.iter();
+    for _ in 0..9 {
+        taken.next().unwrap();
+    }
+    while intake.pressure().is_some() {
+        std::thread::yield_now();
+    }
+    drop(intake);
+    assert_eq!(end(line).len(), 0);
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::catalog::{Answer, Catalog, CheckpointError, CheckpointWork, SealedCatalog};
+use crate::disk::ballast::Ballast;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::wal::{LogId, Trimmer};
@@ -30,6 +31,7 @@ pub struct Maintainer {
     catalog: Arc<Catalog>,
     work: CheckpointWork,
     trimmer: Trimmer,
+    ballast: Option<Arc<Ballast>>,
     log_id: LogId,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -41,6 +43,7 @@ impl Maintainer {
         catalog: Arc<Catalog>,
         work: CheckpointWork,
         trimmer: Trimmer,
+        ballast: Option<Arc<Ballast>>,
         log_id: LogId,
         metrics: &Metrics,
         shutdown: Shutdown,
@@ -49,6 +52,7 @@ impl Maintainer {
             catalog,
             work,
             trimmer,
+            ballast,
             log_id,
             metrics: metrics.clone(),
             shutdown,
@@ -84,6 +88,10 @@ impl Maintainer {
                     return Err(error);
                 }
                 tracing::error!(%error, "checkpoint failed");
+                // The next attempt has its room; without one no log file ever goes.
+                if let Some(ballast) = self.ballast.as_ref().filter(|_| error.is_no_room()) {
+                    ballast.give_up();
+                }
                 self.work.answer(Answer::Failed);
                 return Ok(());
             }
@@ -94,6 +102,9 @@ impl Maintainer {
         }
         if let Err(error) = self.trimmer.trim(seq) {
             tracing::warn!(%error, "log files that the checkpoint holds could not be removed");
+        }
+        if let Some(ballast) = &self.ballast {
+            ballast.restore();
         }
         self.metrics.wal.checkpoint_seq.set(seq.0 as i64);
         self.metrics.wal.bytes.set(self.trimmer.bytes() as i64);

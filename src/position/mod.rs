@@ -73,7 +73,8 @@ pub enum Stream {
     },
     Queue {
         source: String,
-        /// Host list and virtual host, as configured, without credentials.
+        /// A slash and the virtual host. Before that, earlier versions had the host list as
+        /// configured: see [`Stream::without_nodes`].
         cluster: String,
         queue: String,
     },
@@ -98,6 +99,19 @@ impl Stream {
         match self {
             Stream::Partition { topic, .. } => topic,
             Stream::Queue { queue, .. } => queue,
+        }
+    }
+
+    /// A queue under the name it has now, where an earlier version had the addresses of its
+    /// broker's nodes in it. Those hold no slash.
+    pub fn without_nodes(&self) -> Option<Stream> {
+        match self {
+            Stream::Queue { source, cluster, queue } if !cluster.starts_with('/') => {
+                let vhost = &cluster[cluster.find('/')?..];
+                let (source, queue) = (source.clone(), queue.clone());
+                Some(Stream::Queue { source, cluster: vhost.to_owned(), queue })
+            }
+            _ => None,
         }
     }
 

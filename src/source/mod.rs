@@ -69,9 +69,17 @@ pub struct Delivery {
     /// In order; names may repeat. AMQP's properties `content-type`, `content-encoding`,
     /// `type` and `message-id` come first, under those names.
     pub headers: Vec<(String, Bytes)>,
-    /// Where the broker says that it may have delivered this before (AMQP): the number of the
-    /// connection it came on, so that redeliveries after two losses are told apart.
-    pub redelivered: Option<u64>,
+    /// Of a queue without offsets: how it came.
+    pub redelivered: Option<Redelivery>,
+}
+
+/// How a queue's delivery came, so that what comes again is told from what is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redelivery {
+    /// The number of the connection it came on, from 1.
+    pub connection: u64,
+    /// Whether the broker says that it may have delivered this before.
+    pub again: bool,
 }
 
 /// A run of items, taken together. Numbered from 1 by its source, without holes.

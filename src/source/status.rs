@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -62,6 +62,7 @@ pub struct Status {
     kind: Kind,
     state: Mutex<State>,
     commit_error: Mutex<Option<String>>,
+    blocked: AtomicBool,
     streams: Mutex<BTreeMap<Arc<Stream>, Arc<StreamStatus>>>,
 }
 
@@ -88,6 +89,9 @@ pub struct SourceReport {
     /// Why the broker refused the last commit or ack, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit_error: Option<String>,
+    /// The broker, short of memory or disk, takes nothing from publishers. Consuming goes on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blocked: bool,
     pub streams: Vec<StreamReport>,
 }
 
@@ -120,6 +124,7 @@ impl Status {
             kind,
             state: Mutex::new(State::Starting),
             commit_error: Mutex::new(None),
+            blocked: AtomicBool::new(false),
             streams: Mutex::default(),
         })
     }
@@ -154,6 +159,10 @@ impl Status {
         *lock(&self.commit_error) = error;
     }
 
+    pub fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
+    }
+
     /// The numbers of `stream`, made on first use.
     pub fn stream(&self, stream: &Arc<Stream>) -> Arc<StreamStatus> {
         let mut streams = lock(&self.streams);
@@ -182,6 +191,7 @@ impl Status {
             kind: self.kind,
             state: self.state(),
             commit_error: lock(&self.commit_error).clone(),
+            blocked: self.blocked.load(Ordering::Relaxed),
             streams,
         }
     }

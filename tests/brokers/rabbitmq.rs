@@ -20,6 +20,8 @@ const START_LIMIT: Duration = Duration::from_secs(240);
 pub struct RabbitMq {
     directory: tempfile::TempDir,
     port: u16,
+    /// Free for what a test's configuration makes of it.
+    pub second_port: u16,
     distribution_port: u16,
     epmd_port: u16,
     node: String,
@@ -31,14 +33,23 @@ impl RabbitMq {
     /// One of your own. `None`, and a word about what goes unchecked, where it is not
     /// installed.
     pub fn start(check: &str) -> Option<RabbitMq> {
+        RabbitMq::start_with(check, |_, _| String::new())
+    }
+
+    /// With the configuration that `configure` makes of the node's own directory and a free port.
+    pub fn start_with(
+        check: &str,
+        configure: impl FnOnce(&Path, u16) -> String,
+    ) -> Option<RabbitMq> {
         if !Path::new(PROGRAMS).join("rabbitmq-server").exists() {
             eprintln!("without RabbitMQ this goes unchecked: {check}");
             return None;
         }
-        let [port, distribution_port, epmd_port] = free_ports();
+        let [port, distribution_port, epmd_port, second_port] = free_ports();
         let directory = tempfile::Builder::new().prefix("rabbitmq-").tempdir().unwrap();
         fs::write(directory.path().join("enabled_plugins"), "[].\n").unwrap();
-        fs::write(directory.path().join("rabbitmq.conf"), "").unwrap();
+        let configuration = configure(directory.path(), second_port);
+        fs::write(directory.path().join("rabbitmq.conf"), configuration).unwrap();
         fs::write(directory.path().join("advanced.config"), "[].\n").unwrap();
         // Started by the node it would outlive everything.
         let mut epmd = tied("epmd");
@@ -46,8 +57,16 @@ impl RabbitMq {
         epmd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let node = format!("rabbit-{:08x}@localhost", uuid::Uuid::new_v4().as_fields().0);
         let epmd = launch(epmd).unwrap();
-        let mut rabbit =
-            RabbitMq { directory, port, distribution_port, epmd_port, node, epmd, process: None };
+        let mut rabbit = RabbitMq {
+            directory,
+            port,
+            second_port,
+            distribution_port,
+            epmd_port,
+            node,
+            epmd,
+            process: None,
+        };
         rabbit.restart();
         Some(rabbit)
     }
@@ -136,6 +155,11 @@ impl RabbitMq {
         self.control(&["close_all_connections", "test"]);
     }
 
+    /// In the node's own directory.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Ends every channel, as the broker does after a fault of its own.
     pub fn close_channels(&self) {
         self.control(&["eval", "[exit(Pid, kill) || Pid <- rabbit_channel:list_local()]."]);
@@ -169,9 +193,18 @@ impl RabbitMq {
 
     /// A durable queue, a quorum queue if so asked.
     pub fn declare(&self, queue: &str, quorum: bool) {
+        let quorum = quorum.then(|| ("x-queue-type", AMQPValue::LongString("quorum".into())));
+        self.declare_with(queue, quorum);
+    }
+
+    pub fn declare_with<'a>(
+        &self,
+        queue: &str,
+        given: impl IntoIterator<Item = (&'a str, AMQPValue)>,
+    ) {
         let mut arguments = FieldTable::default();
-        if quorum {
-            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        for (name, value) in given {
+            arguments.insert(name.into(), value);
         }
         let declared = self.on_channel(async |channel| {
             channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await
@@ -188,11 +221,21 @@ impl RabbitMq {
 
     /// How many messages are ready to be delivered: not those in a consumer's hands.
     pub fn ready(&self, queue: &str) -> u32 {
+        self.counts(queue).0
+    }
+
+    pub fn consumers(&self, queue: &str) -> u32 {
+        self.counts(queue).1
+    }
+
+    /// Messages that are ready, and consumers.
+    fn counts(&self, queue: &str) -> (u32, u32) {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declared = self.on_channel(async |channel| {
             channel.queue_declare(queue.into(), options, FieldTable::default()).await
         });
-        declared.unwrap().unwrap().message_count()
+        let declared = declared.unwrap().unwrap();
+        (declared.message_count(), declared.consumer_count())
     }
 
     /// Publishes persistent messages and waits until the broker has them.

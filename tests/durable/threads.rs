@@ -66,7 +66,8 @@ impl Line {
             stop.clone(),
         );
         let (trimmer, log_id) = (wal.trimmer(), wal.log_id());
-        let maintainer = Maintainer::new(catalog.clone(), work, trimmer, log_id, &metrics, stop);
+        let maintainer =
+            Maintainer::new(catalog.clone(), work, trimmer, None, log_id, &metrics, stop);
         Line {
             catalog,
             wal,

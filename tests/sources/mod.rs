@@ -1,7 +1,12 @@
 //! Sources against real brokers, with an outlet in memory.
 
 mod amqp;
+mod amqp_pressure;
+mod amqp_streams;
+mod amqp_tls;
+mod amqp_whole;
 mod embedded;
+mod full_disk;
 mod kafka_coordinator;
 mod kafka_damage;
 mod kafka_faults;

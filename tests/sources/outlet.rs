@@ -33,6 +33,8 @@ struct Kept {
     gate: Gate,
     /// What came while the gate was closed.
     void: BTreeSet<u64>,
+    /// Where the log stood before the first batch.
+    known: Option<Offset>,
 }
 
 impl Outlet for Memory {
@@ -63,7 +65,8 @@ impl Outlet for Memory {
         let durable = kept.batches.iter().take_while(|it| it.number <= self.watermark.get());
         let durable = durable.filter(|it| !kept.void.contains(&it.number));
         let of_stream = durable.flat_map(|batch| &batch.items);
-        let next = of_stream.filter(|item| *item.position.stream == *stream).last()?;
+        let last = of_stream.filter(|item| *item.position.stream == *stream).last();
+        let Some(next) = last else { return kept.known };
         match next.position.mark {
             Mark::Next(next) => Some(next),
             Mark::Fingerprint(_) => None,
@@ -93,6 +96,7 @@ impl Bench {
             refused: 0,
             durable,
             pressure: None,
+            known: None,
             gate: gate.clone(),
             void: BTreeSet::new(),
         };
@@ -127,6 +131,11 @@ impl Bench {
 
     pub fn set_pressure(&self, pressure: Option<Pressure>) {
         self.outlet.kept.lock().unwrap().pressure = pressure;
+    }
+
+    /// Every stream's position at the beginning.
+    pub fn set_known(&self, next: u64) {
+        self.outlet.kept.lock().unwrap().known = Some(Offset(next));
     }
 
     pub fn refused(&self) -> u64 {

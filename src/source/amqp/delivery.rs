@@ -7,23 +7,58 @@ use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::position::{Fingerprint, Mark, Position, Stream, UnixMillis};
-use crate::source::{Delivery, Item, What};
+use crate::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
+use crate::source::{Delivery, Item, Redelivery, What};
 
-pub fn item(stream: &Arc<Stream>, connection: u64, delivery: lapin::message::Delivery) -> Item {
+/// The broker's own header on what a stream delivers.
+const STREAM_OFFSET: &str = "x-stream-offset";
+
+/// The delivery's own offset; `None` if it does not come from a stream.
+pub fn stream_offset(delivery: &lapin::message::Delivery) -> Option<Offset> {
+    let headers = delivery.properties.headers().as_ref()?;
+    match headers.inner().get(STREAM_OFFSET)? {
+        AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok().map(Offset),
+        _ => None,
+    }
+}
+
+/// Of a stream. Recognised by its offset when it comes again; its fingerprint is beside it for
+/// a publisher that sends it again.
+pub fn item_of_stream(
+    stream: &Arc<Stream>,
+    offset: Offset,
+    delivery: lapin::message::Delivery,
+) -> Item {
+    let identity = fingerprint(&delivery);
+    let position = Position {
+        identity: identity.message_id.is_some().then_some(identity),
+        ..Position::new(Arc::clone(stream), Mark::Next(Offset(offset.0 + 1)))
+    };
+    Item { position, what: message(None, delivery) }
+}
+
+pub fn item(stream: &Arc<Stream>, came: Redelivery, delivery: lapin::message::Delivery) -> Item {
+    let mark = Mark::Fingerprint(fingerprint(&delivery));
+    let position = Position::new(Arc::clone(stream), mark);
+    Item { position, what: message(Some(came), delivery) }
+}
+
+fn fingerprint(delivery: &lapin::message::Delivery) -> Fingerprint {
+    let message_id = delivery.properties.message_id().as_ref().map(|id| id.to_string());
+    Fingerprint { body: xxh3_128(&delivery.data), message_id }
+}
+
+fn message(redelivered: Option<Redelivery>, delivery: lapin::message::Delivery) -> What {
     let properties = &delivery.properties;
-    let message_id = properties.message_id().as_ref().map(|id| id.to_string());
-    let fingerprint = Fingerprint { body: xxh3_128(&delivery.data), message_id };
     // AMQP counts whole seconds.
     let time = properties.timestamp().as_ref().and_then(|seconds| seconds.checked_mul(1000));
-    let what = What::Message(Delivery {
+    What::Message(Delivery {
         time: time.map_or_else(UnixMillis::now, UnixMillis),
         key: None,
         headers: headers(properties),
-        redelivered: delivery.redelivered.then_some(connection),
+        redelivered,
         value: Some(Bytes::from(delivery.data)),
-    });
-    Item { position: Position::new(Arc::clone(stream), Mark::Fingerprint(fingerprint)), what }
+    })
 }
 
 /// Properties first, then headers that are text or numbers. Tables and lists (such as

@@ -9,14 +9,21 @@
 //! message. A quorum queue counts deliveries and may drop a message that was redelivered too
 //! often: give such a queue a dead-letter exchange.
 //!
-//! When the outlet is full the batch is kept and nothing more is read; `prefetch` bounds what
-//! the broker has sent by then. If that lasts, the consumer is given up, because the broker
-//! takes a delivery that is not acked for half an hour for a fault, and is set up again when
-//! everything given out is durable.
+//! A stream's messages have offsets and stay: it is read from where the log stands, and a
+//! position is an offset.
+//!
+//! When nothing more should be fetched, the consumer is given up and the connection kept. What
+//! the broker has sent by then is given out and acked as ever: held, it would run into the
+//! broker's patience with an ack that does not come; given back, into its count of deliveries.
 
+mod deliveries;
 mod delivery;
+mod link;
+mod pause;
 mod session;
 mod settings;
+mod stream_start;
+mod streams;
 
 use std::io;
 use std::sync::Arc;
@@ -26,14 +33,15 @@ use std::time::Duration;
 use rand::RngExt;
 
 pub use settings::{AmqpSettings, Declare, InvalidAmqpSettings, Url};
+pub use stream_start::StreamStart;
 
+use super::Wiring;
 use super::status::State;
-use super::{Pressure, Wiring};
 use crate::position::{Stream, UnixMillis};
 use session::{Ended, Numbering, Session};
 
-/// Between two looks at the watermark while the consumer is given up.
-const BLOCKED_INTERVAL: Duration = Duration::from_millis(100);
+/// Between two tries to open the gate.
+const GATE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An AMQP source, ready to be started.
 pub struct AmqpSource {
@@ -70,13 +78,14 @@ impl AmqpSource {
         let mut numbering = Numbering::default();
         let mut failures: u32 = 0;
         while !wiring.shutdown.is_asked() {
+            if !self.pass_gate(wiring, stream, &mut numbering).await {
+                break;
+            }
             let mut session = Session::new(&self, wiring, stream, &mut numbering);
             match session.run(failures).await {
                 Ended::Shutdown => break,
-                Ended::Blocked => {
-                    failures = 0;
-                    self.wait_for_room(wiring, numbering.last()).await;
-                }
+                // At the top of the loop.
+                Ended::Halted => failures = 0,
                 Ended::Lost { error, had_run } => {
                     failures = if had_run { 0 } else { failures.saturating_add(1) };
                     self.lost(wiring, &error);
@@ -119,17 +128,34 @@ impl AmqpSource {
         wait.mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
-    /// Everything given out is durable: then there is room again.
-    async fn wait_for_room(&self, wiring: &Wiring, last: u64) {
-        tracing::warn!(source = self.name, "what comes after is full; the consumer is given up");
-        wiring.status.pause(wiring.outlet.pressure().unwrap_or(Pressure::QueueFull));
+    /// Waits where a message may not be passed until an operator has decided. What was given
+    /// out is forgotten, and comes again. False when shutdown was asked for.
+    async fn pass_gate(
+        &self,
+        wiring: &Wiring,
+        stream: &Arc<Stream>,
+        numbering: &mut Numbering,
+    ) -> bool {
+        if !wiring.gate.is_closed() {
+            return true;
+        }
+        let labels = [self.name.as_str(), stream.name(), "-"];
+        let halted = wiring.metrics.source.halted.with_label_values(&labels);
+        let (why, since) = (wiring.gate.why().unwrap_or_default(), UnixMillis::now());
+        tracing::error!(source = self.name, why, "the source stands behind this message");
+        wiring.status.set_state(State::Halted { why, since });
+        halted.set(1);
+        numbering.next = None;
         loop {
-            tokio::select! {
-                () = wiring.shutdown.asked() => return,
-                () = tokio::time::sleep(BLOCKED_INTERVAL) => {}
+            if wiring.gate.reopen(numbering.batch) {
+                tracing::info!(source = self.name, "the source goes on");
+                halted.set(0);
+                wiring.status.set_state(State::Starting);
+                return true;
             }
-            if wiring.watermark.get() >= last {
-                return;
+            tokio::select! {
+                () = wiring.shutdown.asked() => return false,
+                () = tokio::time::sleep(GATE_INTERVAL) => {}
             }
         }
     }

@@ -5,50 +5,46 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
-
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
-};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Acker, Channel, Connection, ConnectionProperties, Consumer};
+use lapin::options::{BasicAckOptions, BasicCancelOptions};
+use lapin::{Acker, Consumer};
 use prometheus::IntCounter;
 
-use super::delivery::item;
-use super::settings::Declare;
+use super::deliveries::Deliveries;
+use super::delivery::{item, stream_offset};
+use super::link::Link;
 use super::{AmqpSettings, AmqpSource};
-use crate::position::{Stream, UnixMillis};
+use crate::position::{Offset, Stream};
 use crate::source::status::{State, StreamStatus};
-use crate::source::{Batch, Item, Pressure, What, Wiring};
+use crate::source::{Batch, Redelivery, Wiring};
 
-/// A broker that accepts a connection and then says nothing.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at the watermark, and two offers of a batch that found no room.
 const TICK: Duration = Duration::from_millis(1);
+/// Likewise while nothing is consumed.
+const PAUSED_TICK: Duration = Duration::from_millis(20);
 /// How long the next of a run of redeliveries is waited for.
 const RUN_PAUSE: Duration = Duration::from_millis(250);
-/// The broker's patience with a delivery that is not acked is 30 minutes by default.
-const BLOCKED_MAX: Duration = Duration::from_secs(60);
 
-/// Batch numbers go on over all sessions: a batch that was not taken gives its number back.
+/// What goes on over all sessions.
 #[derive(Default)]
 pub struct Numbering {
-    batch: u64,
+    /// Of the last batch; one that was not taken gives its number back.
+    pub batch: u64,
     /// Sessions so far: redeliveries of two of them are told apart.
     connection: u64,
-}
-
-impl Numbering {
-    pub fn last(&self) -> u64 {
-        self.batch
-    }
+    /// Of a stream: what follows the last delivery that was given out.
+    pub next: Option<Offset>,
+    /// A gap that an operator has accepted.
+    pub accepted: Option<super::streams::StreamGap>,
+    /// Whether the queue was looked at for a dead-letter exchange.
+    asked: bool,
 }
 
 pub enum Ended {
     Shutdown,
-    /// There was no room for too long.
-    Blocked,
+    /// A message may not be passed: nothing that follows is acked.
+    Halted,
     Lost {
         error: String,
         /// Whether anything was consumed: if not, the next attempt waits longer.
@@ -57,26 +53,26 @@ pub enum Ended {
 }
 
 pub struct Session<'a> {
-    name: &'a str,
-    settings: &'a AmqpSettings,
-    wiring: &'a Wiring,
-    stream: &'a Arc<Stream>,
-    numbering: &'a mut Numbering,
-    status: Arc<StreamStatus>,
+    pub(super) name: &'a str,
+    pub(super) settings: &'a AmqpSettings,
+    pub(super) wiring: &'a Wiring,
+    pub(super) stream: &'a Arc<Stream>,
+    pub(super) numbering: &'a mut Numbering,
+    pub(super) status: Arc<StreamStatus>,
     received: IntCounter,
     /// Taken by the outlet and not acked yet, oldest first: the batch's last delivery. They
     /// belong to this connection's channel; the next one knows nothing of them.
-    given: VecDeque<(u64, Acker)>,
-    items: Vec<Item>,
-    items_bytes: usize,
-    last_acker: Option<Acker>,
-    blocked_since: Option<Instant>,
-}
-
-struct Link {
-    connection: Connection,
-    channel: Channel,
-    consumer: Consumer,
+    pub(super) given: VecDeque<(u64, Acker)>,
+    pub(super) deliveries: Deliveries,
+    /// Of a stream: what the next delivery's offset is at least.
+    pub(super) expected: Option<Offset>,
+    /// Of a stream that was never read: its first delivery says where it begins.
+    pub(super) begins: bool,
+    /// Why it begins anew, if it was read before.
+    pub(super) begins_why: Option<String>,
+    /// Whether the connection's run of redeliveries has come.
+    had_run: bool,
+    pub(super) refused_since: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -87,48 +83,48 @@ impl<'a> Session<'a> {
         numbering: &'a mut Numbering,
     ) -> Self {
         let labels = [source.name.as_str(), stream.name(), "-"];
+        let settings = &source.settings;
         numbering.connection += 1;
         Session {
             name: &source.name,
-            settings: &source.settings,
+            settings,
             wiring,
             stream,
             numbering,
             status: wiring.status.stream(stream),
             received: wiring.metrics.source.received.with_label_values(&labels),
             given: VecDeque::new(),
-            items: Vec::new(),
-            items_bytes: 0,
-            last_acker: None,
-            blocked_since: None,
+            deliveries: Deliveries::new(settings.batch_messages_max, settings.batch_bytes_max),
+            expected: None,
+            begins: false,
+            begins_why: None,
+            had_run: false,
+            refused_since: None,
         }
     }
 
     /// `attempt` chooses the node.
     pub async fn run(&mut self, attempt: u32) -> Ended {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.connect(attempt));
         let connected = tokio::select! {
             () = self.wiring.shutdown.asked() => return Ended::Shutdown,
-            connected = connecting => connected,
+            connected = Link::open(self.settings, self.name, attempt) => connected,
         };
         let mut link = match connected {
-            Ok(Ok(link)) => link,
-            Ok(Err(error)) => return Ended::Lost { error: error.to_string(), had_run: false },
-            Err(_) => {
-                let error = format!("no answer within {CONNECT_TIMEOUT:?}");
-                return Ended::Lost { error, had_run: false };
-            }
+            Ok(link) => link,
+            Err(error) => return Ended::Lost { error: error.to_string(), had_run: false },
         };
         if matches!(self.wiring.status.state(), State::Reconnecting { .. }) {
             self.wiring.metrics.source.reconnects.with_label_values(&[self.name]).inc();
         }
-        tracing::info!(source = self.name, queue = self.settings.queue, "consuming");
+        tracing::info!(source = self.name, queue = self.settings.queue, "connected");
+        self.warn_of_limit(&link).await;
         self.wiring.status.set_state(State::Running);
-        let ended = match self.consume(&mut link.consumer).await {
+        let ended = match self.serve(&mut link).await {
             Ok(ended) => ended,
             Err(error) => Ended::Lost { error, had_run: true },
         };
-        self.set_blocked(false);
+        self.show_paused(false);
+        self.show_blocked(false);
         if matches!(ended, Ended::Shutdown) {
             self.drain(&link).await;
         }
@@ -140,150 +136,156 @@ impl<'a> Session<'a> {
         ended
     }
 
-    async fn connect(&self, attempt: u32) -> Result<Link, lapin::Error> {
-        let addresses = self.settings.addresses().unwrap_or_default();
-        let node = attempt as usize % addresses.len().max(1);
-        let Some(address) = addresses.into_iter().nth(node) else {
-            return Err(
-                lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Initial).into()
-            );
-        };
-        let properties = ConnectionProperties::default()
-            .with_connection_name(format!("pointd source {}", self.name).into());
-        let connection = Connection::connect_uri(address, properties).await?;
-        let channel = connection.create_channel().await?;
-        self.declare(&channel).await?;
-        channel.basic_qos(self.settings.prefetch, BasicQosOptions::default()).await?;
-        let consumer = channel
-            .basic_consume(
-                self.settings.queue.as_str().into(),
-                "".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
-        Ok(Link { connection, channel, consumer })
-    }
-
-    async fn declare(&self, channel: &Channel) -> Result<(), lapin::Error> {
-        let mut arguments = FieldTable::default();
-        let passive = self.settings.declare == Declare::Passive;
-        if self.settings.declare == Declare::Quorum {
-            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    /// Once: from RabbitMQ 4.0 on a quorum queue drops what was delivered twenty times.
+    async fn warn_of_limit(&mut self, link: &Link) {
+        if std::mem::replace(&mut self.numbering.asked, true) || self.settings.is_stream() {
+            return;
         }
-        let options =
-            QueueDeclareOptions { passive, durable: !passive, ..QueueDeclareOptions::default() };
-        channel.queue_declare(self.settings.queue.as_str().into(), options, arguments).await?;
-        Ok(())
+        match link.lacks_dead_letter_exchange(self.settings).await {
+            Ok(Some(true)) => tracing::warn!(
+                source = self.name,
+                queue = self.settings.queue,
+                "a quorum queue without x-dead-letter-exchange: the broker drops what it has \
+                 delivered too often. Give it one (a policy's is not seen here)"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(source = self.name, %error, "dead-letter exchange"),
+        }
     }
 
-    async fn consume(&mut self, consumer: &mut Consumer) -> Result<Ended, String> {
-        self.take_run(consumer).await?;
+    async fn serve(&mut self, link: &mut Link) -> Result<Ended, String> {
         loop {
             self.ack().await?;
             self.offer();
+            if self.wiring.gate.is_closed() {
+                return Ok(Ended::Halted);
+            }
             if self.wiring.shutdown.is_asked() {
                 return Ok(Ended::Shutdown);
             }
-            if !self.items.is_empty() {
-                // No room: what is in flight is bounded by `prefetch`.
-                if self.blocked_since.is_some_and(|since| since.elapsed() > BLOCKED_MAX) {
-                    return Ok(Ended::Blocked);
+            self.answer_orders();
+            self.show_blocked(link.connection.status().blocked());
+            let why = self.pressure();
+            let Some(mut consumer) = link.consumer.take() else {
+                if !self.resume(link, why).await? {
+                    self.alive(link)?;
+                    tokio::time::sleep(PAUSED_TICK).await;
                 }
-                tokio::time::sleep(TICK).await;
                 continue;
-            }
-            tokio::select! {
-                () = self.wiring.shutdown.asked() => return Ok(Ended::Shutdown),
-                () = tokio::time::sleep(TICK), if !self.given.is_empty() => {}
-                delivery = consumer.next() => {
-                    self.take(delivery)?;
-                    self.take_waiting(consumer)?;
+            };
+            match why {
+                Some(why) => self.pause(link, consumer, why).await?,
+                None => {
+                    let taken = self.take_some(&mut consumer).await;
+                    link.consumer = Some(consumer);
+                    taken?;
                 }
             }
         }
     }
 
-    /// Takes what the broker delivers again after a lost connection as one batch, however many
-    /// they are (`prefetch` at most): only the whole run can be compared with the log's end.
-    async fn take_run(&mut self, consumer: &mut Consumer) -> Result<(), String> {
-        while self.items.len() < usize::from(self.settings.prefetch) {
+    /// Waits for the next delivery, and takes what has come with it.
+    async fn take_some(&mut self, consumer: &mut Consumer) -> Result<(), String> {
+        if !self.deliveries.is_empty() {
+            // No room: what is in flight is bounded by `prefetch`.
+            tokio::time::sleep(TICK).await;
+            return Ok(());
+        }
+        let shutdown = self.wiring.shutdown.clone();
+        tokio::select! {
+            () = shutdown.asked() => Ok(()),
+            // Pressure and orders are looked at though nothing is delivered.
+            () = tokio::time::sleep(if self.given.is_empty() { PAUSED_TICK } else { TICK }) => Ok(()),
+            delivery = consumer.next() => {
+                self.take(delivery, Some(consumer)).await?;
+                while !self.deliveries.is_full() {
+                    let Some(delivery) = consumer.next().now_or_never() else { break };
+                    self.take(delivery, Some(consumer)).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The broker's cancel is a `None`, a lost channel an error: both end the session. With the
+    /// first redelivery of the connection all that follow it are taken.
+    pub(super) async fn take(
+        &mut self,
+        delivery: Option<lapin::Result<Delivery>>,
+        consumer: Option<&mut Consumer>,
+    ) -> Result<(), String> {
+        let delivery = delivered(delivery)?;
+        if !delivery.redelivered || self.had_run || self.settings.is_stream() {
+            return self.push(delivery);
+        }
+        self.had_run = true;
+        let (bytes, acker) = (delivery.data.len(), delivery.acker.clone());
+        self.deliveries.begin_run(self.item(delivery), bytes, acker);
+        let Some(consumer) = consumer else { return Ok(()) };
+        for _ in 1..self.settings.prefetch {
             let next = tokio::time::timeout(RUN_PAUSE, consumer.next()).await;
             // The broker sends a run in one go: a pause is its end.
-            let Ok(delivery) = next else { break };
-            self.take(delivery)?;
-            let again = |item: &Item| match &item.what {
-                What::Message(delivery) => delivery.redelivered.is_some(),
-                What::Moved { .. } | What::Start { .. } => false,
-            };
-            if !self.items.last().is_some_and(again) {
+            let Ok(next) = next else { break };
+            let next = delivered(next)?;
+            let again = next.redelivered;
+            self.push(next)?;
+            if !again {
                 break;
             }
         }
+        self.deliveries.end_run();
         Ok(())
     }
 
-    /// The broker's cancel is a `None`, a lost channel an error: both end the session.
-    fn take(&mut self, delivery: Option<lapin::Result<Delivery>>) -> Result<(), String> {
-        let delivery = match delivery {
-            Some(Ok(delivery)) => delivery,
-            Some(Err(error)) => return Err(error.to_string()),
-            None => return Err("the broker cancelled the consumer".into()),
-        };
-        self.items_bytes += delivery.data.len();
-        self.last_acker = Some(delivery.acker.clone());
-        self.items.push(item(self.stream, self.numbering.connection, delivery));
-        Ok(())
+    fn item(&self, delivery: Delivery) -> crate::source::Item {
+        let connection = self.numbering.connection;
+        let came = Redelivery { connection, again: delivery.redelivered };
+        item(self.stream, came, delivery)
     }
 
-    /// What has arrived already.
-    fn take_waiting(&mut self, consumer: &mut Consumer) -> Result<(), String> {
-        while self.items.len() < self.settings.batch_messages_max
-            && self.items_bytes < self.settings.batch_bytes_max
-        {
-            match consumer.next().now_or_never() {
-                Some(delivery) => self.take(delivery)?,
-                None => break,
+    fn push(&mut self, delivery: Delivery) -> Result<(), String> {
+        match (stream_offset(&delivery), self.settings.is_stream()) {
+            (None, false) => {
+                let (bytes, acker) = (delivery.data.len(), delivery.acker.clone());
+                self.deliveries.push(self.item(delivery), bytes, acker);
+                Ok(())
             }
+            (Some(offset), true) => {
+                self.push_of_stream(offset, delivery);
+                Ok(())
+            }
+            (Some(_), false) => Err("the queue is a stream: set `stream = true`".into()),
+            (None, true) => Err("the queue is no stream: leave `stream` out".into()),
         }
-        Ok(())
+    }
+
+    /// Of a stream, after what came before it was dealt with.
+    pub(super) fn keep(&mut self, item: crate::source::Item, bytes: usize, acker: Acker) {
+        self.deliveries.push(item, bytes, acker);
     }
 
     fn offer(&mut self) {
-        if self.items.is_empty() {
-            return;
-        }
-        let items = std::mem::take(&mut self.items);
-        let (count, last) = (items.len() as u64, last_time(&items));
-        let number = self.numbering.batch + 1;
-        match self.wiring.outlet.offer(Batch { number, items }) {
-            Ok(()) => {
-                self.numbering.batch = number;
-                self.items_bytes = 0;
-                self.received.inc_by(count);
-                self.status.received(count, last);
-                self.given.extend(self.last_acker.take().map(|acker| (number, acker)));
-                self.set_blocked(false);
+        while let Some(mut taken) = self.deliveries.pop() {
+            let (count, last) = (taken.items.len() as u64, taken.last_time());
+            let next = taken.items.last().and_then(super::streams::next_of);
+            let number = self.numbering.batch + 1;
+            let items = std::mem::take(&mut taken.items);
+            match self.wiring.outlet.offer(Batch { number, items }) {
+                Ok(()) => {
+                    self.numbering.batch = number;
+                    self.numbering.next = next.or(self.numbering.next);
+                    self.received.inc_by(count);
+                    self.status.received(count, last);
+                    self.given.push_back((number, taken.acker));
+                    self.refused_since = None;
+                }
+                Err(batch) => {
+                    taken.items = batch.items;
+                    self.deliveries.give_back(taken);
+                    self.refused_since.get_or_insert_with(Instant::now);
+                    return;
+                }
             }
-            Err(batch) => {
-                self.items = batch.items;
-                self.set_blocked(true);
-            }
-        }
-    }
-
-    fn set_blocked(&mut self, blocked: bool) {
-        if blocked == self.blocked_since.is_some() {
-            return;
-        }
-        self.blocked_since = blocked.then(Instant::now);
-        self.wiring.metrics.source.paused.with_label_values(&[self.name]).set(blocked.into());
-        match blocked {
-            true => {
-                let why = self.wiring.outlet.pressure().unwrap_or(Pressure::QueueFull);
-                self.wiring.status.pause(why);
-            }
-            false => self.wiring.status.set_state(State::Running),
         }
     }
 
@@ -303,12 +305,14 @@ impl<'a> Session<'a> {
     /// No more deliveries; acks for what becomes durable. What was not given out goes back to
     /// the queue with the connection.
     async fn drain(&mut self, link: &Link) {
-        self.items.clear();
+        self.deliveries.clear();
         let deadline = Instant::now() + self.wiring.drain_timeout;
-        let cancelling =
-            link.channel.basic_cancel(link.consumer.tag(), BasicCancelOptions::default());
-        if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, cancelling).await {
-            tracing::debug!(source = self.name, %error, "cancel");
+        if let Some(consumer) = &link.consumer {
+            let cancelling =
+                link.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+            if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, cancelling).await {
+                tracing::debug!(source = self.name, %error, "cancel");
+            }
         }
         while !self.given.is_empty() && Instant::now() < deadline {
             // Read before the ack: it may rise for the last time just before it ends.
@@ -317,8 +321,7 @@ impl<'a> Session<'a> {
                 tracing::warn!(
                     source = self.name,
                     error,
-                    "the last ack failed; \
-                    the broker will deliver again"
+                    "the last ack failed; the broker will deliver again"
                 );
                 return;
             }
@@ -330,16 +333,16 @@ impl<'a> Session<'a> {
         if !self.given.is_empty() {
             tracing::warn!(
                 source = self.name,
-                "stopped before everything read was durable; \
-                the rest will be delivered again"
+                "stopped before everything read was durable; the rest will be delivered again"
             );
         }
     }
 }
 
-fn last_time(items: &[Item]) -> UnixMillis {
-    match items.last().map(|item| &item.what) {
-        Some(What::Message(delivery)) => delivery.time,
-        _ => UnixMillis::now(),
+fn delivered(delivery: Option<lapin::Result<Delivery>>) -> Result<Delivery, String> {
+    match delivery {
+        Some(Ok(delivery)) => Ok(delivery),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("the broker cancelled the consumer".into()),
     }
 }

@@ -1,10 +1,14 @@
 //! How an AMQP source is configured.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use serde::{Deserialize, Serialize};
+
+use super::StreamStart;
+use crate::source::kafka::GapPolicy;
 
 /// As many deliveries of a queue the log remembers.
 const PREFETCH_MAX: u16 = 4096;
@@ -31,9 +35,31 @@ pub struct AmqpSettings {
     #[serde(default = "default_prefetch")]
     pub prefetch: u16,
     /// `passive`: the queue must exist. `durable`: a durable classic queue is declared.
-    /// `quorum`: a quorum queue is declared. Default: `passive`.
+    /// `quorum`: a quorum queue is declared. `stream`: a stream is. Default: `passive`.
     #[serde(default)]
     pub declare: Declare,
+    /// The queue is a stream. With `declare = "stream"` it is in any case. Default: false.
+    #[serde(default)]
+    pub stream: bool,
+    /// Where a stream begins that was never read. Default: `first`.
+    #[serde(default)]
+    pub start: StreamStart,
+    /// What to do when messages of a stream between our offset and its beginning are gone.
+    /// Default: `halt`.
+    #[serde(default)]
+    pub gap: GapPolicy,
+    /// How often the connection must show signs of life; after twice as long without one it is
+    /// given up. Whole seconds. Default: `30s`.
+    #[serde(default = "default_heartbeat", with = "humantime_serde")]
+    pub heartbeat: Duration,
+    /// PEM: certificates to trust beside the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM: the certificate to show the broker, and its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
     /// The most messages in a batch. Default: 512.
     #[serde(default = "default_batch_messages_max")]
     pub batch_messages_max: usize,
@@ -59,6 +85,10 @@ fn default_batch_bytes_max() -> usize {
     1 << 20
 }
 
+fn default_heartbeat() -> Duration {
+    Duration::from_secs(30)
+}
+
 fn default_reconnect_max() -> Duration {
     Duration::from_secs(30)
 }
@@ -70,6 +100,7 @@ pub enum Declare {
     Passive,
     Durable,
     Quorum,
+    Stream,
 }
 
 /// It holds a password, so it is not printed; who prints what serialises it masks that.
@@ -93,6 +124,12 @@ pub enum InvalidAmqpSettings {
     Queue,
     #[error("`{0}` is zero: it must be at least 1")]
     Zero(&'static str),
+    #[error("`heartbeat` must be whole seconds, 1 to 3600")]
+    Heartbeat,
+    #[error("`{0}` is for `amqps://` addresses: the connection is not encrypted")]
+    NoTls(&'static str),
+    #[error("`cert_file` and `key_file` go together: give both or neither")]
+    Identity,
     #[error("`prefetch` is {0}: a quorum queue allows {QUORUM_PREFETCH_MAX} at most")]
     Prefetch(u16),
     #[error(
@@ -111,6 +148,13 @@ impl AmqpSettings {
             queue: queue.into(),
             prefetch: default_prefetch(),
             declare: Declare::default(),
+            stream: false,
+            start: StreamStart::default(),
+            gap: GapPolicy::default(),
+            heartbeat: default_heartbeat(),
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             batch_messages_max: default_batch_messages_max(),
             batch_bytes_max: default_batch_bytes_max(),
             reconnect_max: default_reconnect_max(),
@@ -120,7 +164,8 @@ impl AmqpSettings {
     /// Everything that can be judged without a broker.
     pub fn validate(&self) -> Result<(), InvalidAmqpSettings> {
         use InvalidAmqpSettings::{Prefetch, Queue, Remembered, Zero};
-        self.addresses()?;
+        let addresses = self.addresses()?;
+        self.validate_connection(&addresses)?;
         if self.queue.is_empty() || self.queue.len() > 255 {
             return Err(Queue);
         }
@@ -133,7 +178,8 @@ impl AmqpSettings {
         if let Some((name, _)) = zeros.iter().find(|(_, zero)| *zero) {
             return Err(Zero(name));
         }
-        if self.prefetch > PREFETCH_MAX {
+        // A stream's are recognised by their offsets.
+        if self.prefetch > PREFETCH_MAX && !self.is_stream() {
             return Err(Remembered(self.prefetch));
         }
         if self.declare == Declare::Quorum && self.prefetch > QUORUM_PREFETCH_MAX {
@@ -142,12 +188,34 @@ impl AmqpSettings {
         Ok(())
     }
 
+    fn validate_connection(&self, addresses: &[AMQPUri]) -> Result<(), InvalidAmqpSettings> {
+        let seconds = self.heartbeat.as_secs();
+        if self.heartbeat.subsec_nanos() != 0 || !(1..=3600).contains(&seconds) {
+            return Err(InvalidAmqpSettings::Heartbeat);
+        }
+        if self.cert_file.is_some() != self.key_file.is_some() {
+            return Err(InvalidAmqpSettings::Identity);
+        }
+        let files = [("ca_file", &self.ca_file), ("cert_file", &self.cert_file)];
+        let plain = addresses.iter().any(|it| it.scheme == AMQPScheme::AMQP);
+        match files.into_iter().find(|(_, file)| plain && file.is_some()) {
+            Some((name, _)) => Err(InvalidAmqpSettings::NoTls(name)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        self.stream || self.declare == Declare::Stream
+    }
+
     /// One per node, never empty.
     pub(super) fn addresses(&self) -> Result<Vec<AMQPUri>, InvalidAmqpSettings> {
         // The parser's error may quote the address, password and all.
         let url: AMQPUri = self.url.0.parse().map_err(|error: String| {
             InvalidAmqpSettings::Url(error.replace(&self.url.0, "(url)"))
         })?;
+        let mut url = url;
+        url.query.heartbeat.get_or_insert(self.heartbeat.as_secs() as u16);
         if self.hosts.is_empty() {
             return Ok(vec![url]);
         }
@@ -168,15 +236,11 @@ impl AmqpSettings {
         self.hosts.iter().map(node).collect()
     }
 
-    /// Host list and virtual host, without credentials: what a position names.
+    /// What a position names: a slash and the virtual host. Nodes come and go, and the protocol
+    /// tells no cluster's own name through this client.
     pub(super) fn cluster(&self) -> Result<String, InvalidAmqpSettings> {
         let addresses = self.addresses()?;
-        let nodes: Vec<String> = addresses
-            .iter()
-            .map(|node| format!("{}:{}", node.authority.host, node.authority.port))
-            .collect();
-        let vhost = addresses.first().map_or("/", |node| node.vhost.as_str());
-        Ok(format!("{}/{vhost}", nodes.join(",")))
+        Ok(format!("/{}", addresses.first().map_or("/", |node| node.vhost.as_str())))
     }
 }
 
@@ -185,11 +249,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_names_hosts_and_virtual_host_but_no_credentials() {
+    fn a_position_names_the_virtual_host_and_neither_nodes_nor_credentials() {
         let mut settings = AmqpSettings::new("amqp://me:hush@one:5673/points", "q");
-        assert_eq!(settings.cluster().unwrap(), "one:5673/points");
+        assert_eq!(settings.cluster().unwrap(), "/points");
         settings.hosts = vec!["two".into(), "three:9".into()];
-        assert_eq!(settings.cluster().unwrap(), "two:5673,three:9/points");
+        assert_eq!(settings.cluster().unwrap(), "/points");
         assert!(!format!("{settings:?}").contains("hush"));
         settings.validate().unwrap();
     }
@@ -210,6 +274,10 @@ mod tests {
         refused(|settings| settings.hosts = vec!["two:port".into()], "two:port");
         refused(|settings| settings.queue.clear(), "queue");
         refused(|settings| settings.prefetch = 0, "prefetch");
+        refused(|settings| settings.prefetch = 4097, "4097");
+        refused(|settings| settings.heartbeat = Duration::from_millis(1500), "heartbeat");
+        refused(|settings| settings.ca_file = Some("ca.pem".into()), "ca_file");
+        refused(|settings| settings.key_file = Some("key.pem".into()), "cert_file");
         refused(
             |settings| {
                 settings.declare = Declare::Quorum;

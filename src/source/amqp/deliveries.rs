@@ -1,0 +1,91 @@
+//! What was delivered and not given out yet: batches in the making.
+
+use std::collections::VecDeque;
+
+use lapin::Acker;
+
+use crate::position::UnixMillis;
+use crate::source::{Item, What};
+
+/// A batch in the making. Its last delivery's acker acks all of it.
+pub struct Taken {
+    pub items: Vec<Item>,
+    pub acker: Acker,
+    bytes: usize,
+    /// Redeliveries after a lost connection: only the whole run can be compared with the log's
+    /// end, so it is one batch however long.
+    is_run: bool,
+}
+
+impl Taken {
+    pub fn last_time(&self) -> UnixMillis {
+        match self.items.last().map(|item| &item.what) {
+            Some(What::Message(delivery)) => delivery.time,
+            _ => UnixMillis::now(),
+        }
+    }
+}
+
+/// At most `prefetch` deliveries: the broker sends no more before an ack.
+pub struct Deliveries {
+    taken: VecDeque<Taken>,
+    messages_max: usize,
+    bytes_max: usize,
+}
+
+impl Deliveries {
+    pub fn new(messages_max: usize, bytes_max: usize) -> Deliveries {
+        Deliveries { taken: VecDeque::new(), messages_max, bytes_max }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// Whether the newest batch takes no further delivery.
+    pub fn is_full(&self) -> bool {
+        self.taken.back().is_some_and(|taken| !self.has_room(taken))
+    }
+
+    fn has_room(&self, taken: &Taken) -> bool {
+        taken.is_run || (taken.items.len() < self.messages_max && taken.bytes < self.bytes_max)
+    }
+
+    pub fn push(&mut self, item: Item, bytes: usize, acker: Acker) {
+        let has_room = self.taken.back().is_some_and(|taken| self.has_room(taken));
+        match self.taken.back_mut().filter(|_| has_room) {
+            Some(taken) => {
+                taken.items.push(item);
+                taken.bytes += bytes;
+                taken.acker = acker;
+            }
+            None => {
+                let items = vec![item];
+                self.taken.push_back(Taken { items, acker, bytes, is_run: false });
+            }
+        }
+    }
+
+    /// Makes the next delivery the first of a run.
+    pub fn begin_run(&mut self, item: Item, bytes: usize, acker: Acker) {
+        self.taken.push_back(Taken { items: vec![item], acker, bytes, is_run: true });
+    }
+
+    pub fn end_run(&mut self) {
+        if let Some(taken) = self.taken.back_mut() {
+            taken.is_run = false;
+        }
+    }
+
+    pub fn pop(&mut self) -> Option<Taken> {
+        self.taken.pop_front()
+    }
+
+    pub fn give_back(&mut self, taken: Taken) {
+        self.taken.push_front(taken);
+    }
+
+    pub fn clear(&mut self) {
+        self.taken.clear();
+    }
+}

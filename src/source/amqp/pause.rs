@@ -1,0 +1,99 @@
+//! When nothing more should be fetched, and when again.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::Consumer;
+use lapin::options::BasicCancelOptions;
+
+use super::link::{CONNECT_TIMEOUT, Link};
+use super::session::Session;
+use crate::source::status::State;
+use crate::source::{Order, Pressure};
+
+/// How long a batch may be refused before nothing more is fetched.
+const REFUSED_MAX: Duration = Duration::from_secs(1);
+
+impl Session<'_> {
+    pub(super) fn pressure(&self) -> Option<Pressure> {
+        let refused = self.refused_since.is_some_and(|since| since.elapsed() > REFUSED_MAX);
+        self.wiring.outlet.pressure().or(refused.then_some(Pressure::QueueFull))
+    }
+
+    /// A connection on which nothing is consumed tells nobody that it is lost.
+    pub(super) fn alive(&self, link: &Link) -> Result<(), String> {
+        let (connection, channel) = (link.connection.status(), link.channel.status());
+        match connection.connected() && channel.connected() {
+            true => Ok(()),
+            false => {
+                Err("the connection or its channel was lost while nothing was consumed".into())
+            }
+        }
+    }
+
+    /// Has the broker send nothing more. What it has sent is taken, to be given out and acked as
+    /// if nothing were: held or given back, it would be counted as delivered once more.
+    pub(super) async fn pause(
+        &mut self,
+        link: &Link,
+        mut consumer: Consumer,
+        why: Pressure,
+    ) -> Result<(), String> {
+        tracing::warn!(source = self.name, %why, "the consumer is given up until that is over");
+        self.wiring.status.pause(why);
+        self.show_paused(true);
+        let cancelling = link.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+        let cancelled = tokio::time::timeout(CONNECT_TIMEOUT, cancelling).await;
+        cancelled.map_err(|_| "no answer to a cancel")?.map_err(|error| error.to_string())?;
+        while let Some(delivery) = consumer.next().await {
+            self.take(Some(delivery), None).await?;
+        }
+        self.deliveries.end_run();
+        Ok(())
+    }
+
+    /// Consumes, if nothing speaks against it and all that was taken is acked.
+    pub(super) async fn resume(
+        &mut self,
+        link: &mut Link,
+        why: Option<Pressure>,
+    ) -> Result<bool, String> {
+        if let Some(why) = why {
+            self.wiring.status.pause(why);
+            self.show_paused(true);
+            return Ok(false);
+        }
+        if !self.deliveries.is_empty() || !self.given.is_empty() {
+            return Ok(false);
+        }
+        let offset = match self.settings.is_stream() {
+            true => match self.place(link).await? {
+                Some(offset) => Some(offset),
+                // Shutdown came first.
+                None => return Ok(false),
+            },
+            false => None,
+        };
+        let consuming = link.consume(self.settings, offset).await;
+        link.consumer = Some(consuming.map_err(|error| error.to_string())?);
+        tracing::info!(source = self.name, queue = self.settings.queue, "consuming");
+        self.wiring.status.set_state(State::Running);
+        self.show_paused(false);
+        Ok(true)
+    }
+
+    pub(super) fn answer_orders(&self) {
+        while let Ok(Order::AcceptGap { answer, .. }) = self.wiring.orders.try_recv() {
+            let _ = answer.send(Err(format!("source `{}` is not halted at a gap", self.name)));
+        }
+    }
+
+    pub(super) fn show_paused(&self, paused: bool) {
+        self.wiring.metrics.source.paused.with_label_values(&[self.name]).set(paused.into());
+    }
+
+    pub(super) fn show_blocked(&self, blocked: bool) {
+        self.wiring.status.set_blocked(blocked);
+        self.wiring.metrics.source.blocked.with_label_values(&[self.name]).set(blocked.into());
+    }
+}

@@ -1,0 +1,177 @@
+//! RabbitMQ's streams: a queue whose messages have offsets and stay.
+//!
+//! A stream is read from where the log stands. Before that it is looked at from both ends: what
+//! is missing at its beginning, and a stream that was made anew under its old name, show in no
+//! other way.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::BasicAckOptions;
+use lapin::types::AMQPValue;
+
+use super::link::{CONNECT_TIMEOUT, Link};
+use super::session::Session;
+use super::stream_start::StreamStart;
+use crate::position::{Mark, Offset, Position};
+use crate::source::kafka::GapPolicy;
+use crate::source::status::StreamState;
+use crate::source::{Item, Order, What};
+
+/// So long nothing comes at the end of a stream.
+const END_PAUSE: Duration = Duration::from_millis(500);
+/// After so long the end is where it was met last: a busy stream never pauses.
+const END_MAX: Duration = Duration::from_secs(2);
+/// Between two looks for an operator's decision.
+const HALTED_TICK: Duration = Duration::from_millis(50);
+
+/// Why the next message cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamGap {
+    #[error("messages from offset {0} on are gone: the stream begins at {1}")]
+    Retention(Offset, Offset),
+    #[error("our next offset is {0}, but the stream ends at {1}: it was deleted and made anew")]
+    Anew(Offset, Offset),
+}
+
+/// What a position says of a stream; `None` for a queue.
+pub fn next_of(item: &Item) -> Option<Offset> {
+    match item.position.mark {
+        Mark::Next(next) => Some(next),
+        Mark::Fingerprint(_) => None,
+    }
+}
+
+impl Session<'_> {
+    pub(super) fn push_of_stream(&mut self, offset: Offset, delivery: Delivery) {
+        let (bytes, acker) = (delivery.data.len(), delivery.acker.clone());
+        if std::mem::take(&mut self.begins) {
+            let why = self.begins_why.take();
+            tracing::info!(source = self.name, %offset, "the stream is read from here on");
+            self.keep(self.start(offset, why), 0, acker.clone());
+        }
+        let mut item = super::delivery::item_of_stream(self.stream, offset, delivery);
+        if self.expected.is_some_and(|expected| offset < expected) {
+            // The broker begins with the chunk that has the offset. Its ack is another's.
+            item.what = What::Moved { why: None };
+        }
+        self.keep(item, bytes, acker);
+    }
+
+    fn start(&self, offset: Offset, why: Option<String>) -> Item {
+        let position = Position::new(self.stream.clone(), Mark::Next(offset));
+        Item { position, what: What::Start { forget_others: false, why } }
+    }
+
+    /// Where to read from. `None` when shutdown was asked for while the stream was halted.
+    pub(super) async fn place(&mut self, link: &Link) -> Result<Option<AMQPValue>, String> {
+        let known = self.numbering.next.or_else(|| self.wiring.outlet.durable(self.stream));
+        let Some(next) = known else {
+            self.begins = true;
+            if self.settings.start != StreamStart::Next {
+                return Ok(Some(self.settings.start.argument()));
+            }
+            // Decided now, or what comes before the first delivery would be missed by a restart.
+            let end = self.end(link, None).await?.unwrap_or_default();
+            return Ok(Some(StreamStart::At(end).argument()));
+        };
+        self.expected = Some(next);
+        let Some((gap, first)) = self.gap(link, next).await? else {
+            return Ok(Some(StreamStart::At(next).argument()));
+        };
+        let accepted = self.settings.gap == GapPolicy::Skip || self.numbering.accepted == Some(gap);
+        if !accepted && !self.accepted(gap, first).await {
+            return Ok(None);
+        }
+        // The connection may be gone by now: the decision stands.
+        self.numbering.accepted = Some(gap);
+        tracing::warn!(source = self.name, %gap, %first, "the gap is skipped");
+        self.begins = true;
+        self.begins_why = Some(gap.to_string());
+        self.expected = None;
+        self.numbering.next = None;
+        Ok(Some(StreamStart::At(first).argument()))
+    }
+
+    async fn gap(&self, link: &Link, next: Offset) -> Result<Option<(StreamGap, Offset)>, String> {
+        let first = self.first(link).await?;
+        if let Some(first) = first.filter(|first| *first > next) {
+            return Ok(Some((StreamGap::Retention(next, first), first)));
+        }
+        if next == Offset(0) {
+            return Ok(None);
+        }
+        let end = self.end(link, Some(next)).await?.unwrap_or_default();
+        let anew = end < next;
+        Ok(anew.then(|| (StreamGap::Anew(next, end), first.unwrap_or_default())))
+    }
+
+    /// The first offset that the broker has. `None` if it has nothing.
+    async fn first(&self, link: &Link) -> Result<Option<Offset>, String> {
+        let told = |error: lapin::Error| error.to_string();
+        let first = StreamStart::First.argument();
+        let (channel, mut consumer) = link.look(self.settings, first).await.map_err(told)?;
+        let found = match tokio::time::timeout(END_PAUSE, consumer.next()).await {
+            Ok(Some(delivery)) => super::delivery::stream_offset(&delivery.map_err(told)?),
+            Ok(None) => return Err("the broker cancelled the consumer".into()),
+            Err(_) => None,
+        };
+        let closing = channel.close(200, "seen".into());
+        let _ = tokio::time::timeout(CONNECT_TIMEOUT, closing).await;
+        Ok(found)
+    }
+
+    /// What follows the last offset that the broker has, or `enough` if it has that many.
+    async fn end(&self, link: &Link, enough: Option<Offset>) -> Result<Option<Offset>, String> {
+        let told = |error: lapin::Error| error.to_string();
+        let last = StreamStart::Last.argument();
+        let (channel, mut consumer) = link.look(self.settings, last).await.map_err(told)?;
+        let (mut end, since) = (None, Instant::now());
+        while let Ok(next) = tokio::time::timeout(END_PAUSE, consumer.next()).await {
+            let delivery = next.ok_or("the broker cancelled the consumer")?.map_err(told)?;
+            end = super::delivery::stream_offset(&delivery).map(|offset| Offset(offset.0 + 1));
+            let met = match enough {
+                Some(enough) => end.is_some_and(|end| end >= enough),
+                None => since.elapsed() >= END_MAX,
+            };
+            if met {
+                break;
+            }
+            // Credit for the rest of the chunk.
+            delivery.acker.ack(BasicAckOptions::default()).await.map_err(told)?;
+        }
+        let closing = channel.close(200, "seen".into());
+        let _ = tokio::time::timeout(CONNECT_TIMEOUT, closing).await;
+        Ok(end)
+    }
+
+    /// Halts until an operator accepts the gap. False when shutdown was asked for.
+    async fn accepted(&self, gap: StreamGap, first: Offset) -> bool {
+        let labels = [self.name, self.stream.name(), "-"];
+        let halted = self.wiring.metrics.source.halted.with_label_values(&labels);
+        tracing::error!(
+            source = self.name, %gap,
+            "stream halted. Publish again what is missing if it matters, then accept the gap, or \
+             set `gap = \"skip\"` and restart"
+        );
+        self.status.set_state(StreamState::Halted { why: gap.to_string() });
+        halted.set(1);
+        let accepted = loop {
+            if self.wiring.shutdown.is_asked() {
+                break false;
+            }
+            match self.wiring.orders.try_recv() {
+                Ok(Order::AcceptGap { answer, .. }) => {
+                    let done = format!("{gap}: goes on at offset {first}");
+                    let _ = answer.send(Ok(vec![done]));
+                    break true;
+                }
+                Err(_) => tokio::time::sleep(HALTED_TICK).await,
+            }
+        };
+        halted.set(0);
+        self.status.set_state(StreamState::Running);
+        accepted
+    }
+}

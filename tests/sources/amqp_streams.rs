@@ -1,0 +1,182 @@
+//! RabbitMQ's streams.
+
+use lapin::types::AMQPValue;
+use pointd::position::{Mark, Offset};
+use pointd::source::amqp::{AmqpSettings, StreamStart};
+use pointd::source::kafka::GapPolicy;
+use pointd::source::status::{Kind, StreamState};
+use pointd::source::{Order, What};
+
+use super::amqp::{settings, start};
+use super::outlet::Bench;
+use super::{LIMIT, next_of, numbers, unique};
+use crate::brokers::rabbitmq::RabbitMq;
+use crate::brokers::until;
+
+fn declare(rabbit: &RabbitMq, queue: &str, more: &[(&'static str, AMQPValue)]) {
+    let kind = ("x-queue-type", AMQPValue::LongString("stream".into()));
+    rabbit.declare_with(queue, more.iter().cloned().chain([kind]));
+}
+
+fn stream_settings(rabbit: &RabbitMq, queue: &str) -> AmqpSettings {
+    let mut settings = settings(rabbit, queue);
+    settings.stream = true;
+    settings
+}
+
+fn starts(bench: &Bench) -> Vec<Mark> {
+    let start = |(_, item): &(u64, pointd::source::Item)| match item.what {
+        What::Start { .. } => Some(item.position.mark.clone()),
+        _ => None,
+    };
+    bench.items().iter().filter_map(start).collect()
+}
+
+fn wait_for_halt(bench: &Bench, why: &str) {
+    bench.wait_for_report("the halt", |report| {
+        let halted = |state: &StreamState| match state {
+            StreamState::Halted { why: told } => told.contains(why),
+            StreamState::Running => false,
+        };
+        report.streams.iter().any(|stream| halted(&stream.state))
+    });
+}
+
+fn accept(bench: &Bench) -> Vec<String> {
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    let order = Order::AcceptGap { topic: None, partition: None, answer };
+    bench.orders.0.send(order).unwrap();
+    answered.recv_timeout(LIMIT).unwrap().unwrap()
+}
+
+#[test]
+fn a_stream_is_read_once_over_lost_connections_and_restarts() {
+    let Some(rabbit) = RabbitMq::start("a stream over lost connections") else { return };
+    let queue = unique("stream");
+    declare(&rabbit, &queue, &[]);
+    rabbit.publish(&queue, numbers(0..100));
+    let mut settings = stream_settings(&rabbit, &queue);
+    settings.batch_messages_max = 7;
+    settings.prefetch = 30;
+    let bench = Bench::new(Kind::Amqp, true);
+    let source = start(&bench, &settings);
+    bench.wait_for_messages(100);
+    assert_eq!(starts(&bench), [Mark::Next(Offset(0))]);
+    rabbit.close_connections();
+    until("the reconnect", LIMIT, || {
+        bench.metrics.source.reconnects.with_label_values(&["test"]).get() == 1
+    });
+    rabbit.publish(&queue, numbers(100..120));
+    bench.wait_for_messages(120);
+    assert_eq!(bench.values(None), numbers(0..120).collect::<Vec<_>>());
+    let nexts: Vec<u64> = bench.messages().iter().map(|(position, _)| next_of(position)).collect();
+    assert_eq!(nexts, (1..=120).collect::<Vec<_>>());
+    bench.stop(source);
+
+    // The next process goes by the log.
+    let again = Bench::new(Kind::Amqp, true);
+    again.set_known(110);
+    let source = start(&again, &settings);
+    again.wait_for_messages(10);
+    rabbit.publish(&queue, numbers(120..121));
+    again.wait_for_messages(11);
+    assert_eq!(again.values(None), numbers(110..121).collect::<Vec<_>>());
+    assert!(starts(&again).is_empty());
+    again.stop(source);
+}
+
+#[test]
+fn a_stream_that_was_never_read_begins_where_it_is_told_to() {
+    let Some(rabbit) = RabbitMq::shared("where a stream begins") else { return };
+    let queue = unique("begins");
+    declare(rabbit, &queue, &[]);
+    rabbit.publish(&queue, numbers(0..50));
+    let mut settings = stream_settings(rabbit, &queue);
+    for (begin, first) in [(StreamStart::At(Offset(40)), 40), (StreamStart::First, 0)] {
+        settings.start = begin;
+        let bench = Bench::new(Kind::Amqp, true);
+        let source = start(&bench, &settings);
+        bench.wait_for_messages(50 - first as usize);
+        assert_eq!(starts(&bench), [Mark::Next(Offset(first))]);
+        assert_eq!(bench.values(None)[0], first.to_string());
+        bench.stop(source);
+    }
+    settings.start = StreamStart::Next;
+    let bench = Bench::new(Kind::Amqp, true);
+    let source = start(&bench, &settings);
+    until("something after the decision", LIMIT, || {
+        rabbit.publish(&queue, ["later".to_owned()]);
+        bench.message_count() > 0
+    });
+    assert!(bench.values(None).iter().all(|value| value == "later"));
+    bench.stop(source);
+}
+
+#[test]
+fn what_retention_took_halts_the_stream_until_an_operator_accepts_it() {
+    let Some(rabbit) = RabbitMq::shared("a gap in a stream") else { return };
+    let queue = unique("retention");
+    let sizes = [
+        ("x-max-length-bytes", AMQPValue::LongLongInt(100_000)),
+        ("x-stream-max-segment-size-bytes", AMQPValue::LongLongInt(50_000)),
+    ];
+    declare(rabbit, &queue, &sizes);
+    for round in 0..20 {
+        rabbit.publish(&queue, (0..50).map(|number| format!("{round} {number} {:01000}", 0)));
+    }
+    let mut settings = stream_settings(rabbit, &queue);
+    let bench = Bench::new(Kind::Amqp, true);
+    bench.set_known(1);
+    let source = start(&bench, &settings);
+    wait_for_halt(&bench, "from offset 1 on are gone");
+    assert_eq!(bench.message_count(), 0);
+    assert_eq!(bench.metrics.source.halted.with_label_values(&["test", &queue, "-"]).get(), 1);
+    let done = accept(&bench);
+    assert!(done[0].contains("goes on at offset"), "{done:?}");
+    until("the newest message", LIMIT, || {
+        bench.values(None).last().is_some_and(|value| value.starts_with("19 49 "))
+    });
+    assert_eq!(starts(&bench).len(), 1);
+    bench.stop(source);
+
+    settings.gap = GapPolicy::Skip;
+    let bench = Bench::new(Kind::Amqp, true);
+    bench.set_known(1);
+    let source = start(&bench, &settings);
+    until("the newest message", LIMIT, || {
+        bench.values(None).last().is_some_and(|value| value.starts_with("19 49 "))
+    });
+    bench.stop(source);
+}
+
+#[test]
+fn a_stream_made_anew_under_its_name_halts() {
+    let Some(rabbit) = RabbitMq::shared("a stream made anew") else { return };
+    let queue = unique("anew");
+    declare(rabbit, &queue, &[]);
+    rabbit.publish(&queue, numbers(0..10));
+    let bench = Bench::new(Kind::Amqp, true);
+    bench.set_known(100);
+    let source = start(&bench, &stream_settings(rabbit, &queue));
+    wait_for_halt(&bench, "made anew");
+    accept(&bench);
+    bench.wait_for_messages(10);
+    assert_eq!(starts(&bench), [Mark::Next(Offset(0))]);
+    assert_eq!(bench.values(None), numbers(0..10).collect::<Vec<_>>());
+    bench.stop(source);
+}
+
+#[test]
+fn a_stream_that_is_not_called_one_is_not_read_as_a_queue() {
+    let Some(rabbit) = RabbitMq::shared("a stream taken for a queue") else { return };
+    let queue = unique("taken");
+    declare(rabbit, &queue, &[]);
+    let bench = Bench::new(Kind::Amqp, true);
+    let source = start(&bench, &settings(rabbit, &queue));
+    bench.wait_for_report("the advice", |report| {
+        rabbit.publish(&queue, numbers(0..1));
+        format!("{:?}", report.state).contains("stream = true")
+    });
+    assert_eq!(bench.message_count(), 0);
+    bench.stop(source);
+}

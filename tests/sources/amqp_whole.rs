@@ -1,0 +1,167 @@
+//! RabbitMQ through the real binary.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lapin::BasicProperties;
+use lapin::types::AMQPValue;
+
+use super::unique;
+use crate::brokers::rabbitmq::RabbitMq;
+use crate::harness::{PATIENCE, Pointd, Setup};
+
+fn source(name: &str, url: &str, queue: &str, more: &str) -> String {
+    format!(
+        "[[source]]\nname = \"{name}\"\n{more}[source.amqp]\nurl = \"{url}\"\n\
+         queue = \"{queue}\"\nheartbeat = \"1s\"\nreconnect_max = \"300ms\"\n"
+    )
+}
+
+const COLLECTION: &str = "[collections.c]\nsize = 1\ndistance = \"Dot\"\n";
+
+fn point(id: u64) -> String {
+    format!(r#"{{"collection": "c", "upsert": {{"points": [{{"id": {id}, "vector": [{id}]}}]}}}}"#)
+}
+
+fn records(pointd: &Pointd, kind: &str) -> u64 {
+    let series = format!("pointd_applied_records{{kind=\"{kind}\"}}");
+    pointd.metric(&series).unwrap_or(0.0) as u64
+}
+
+#[test]
+fn a_quorum_queue_without_a_dead_letter_exchange_is_warned_about() {
+    let Some(rabbit) = RabbitMq::shared("the warning about dead letters") else { return };
+    let queues = ["bare", "cared", "plain"].map(unique);
+    let text = |value: &str| AMQPValue::LongString(value.into());
+    rabbit.declare(&queues[0], true);
+    let exchange = ("x-dead-letter-exchange", text("dead"));
+    rabbit.declare_with(&queues[1], [("x-queue-type", text("quorum")), exchange]);
+    rabbit.declare(&queues[2], false);
+    let setup = Setup::new();
+    let sources = queues.iter().map(|queue| source(queue, &rabbit.url(), queue, ""));
+    setup.configure(&(COLLECTION.to_owned() + &sources.collect::<String>()));
+    let pointd = setup.start();
+    pointd.wait_until("all to consume", PATIENCE, |_| {
+        queues.iter().all(|queue| rabbit.consumers(queue) == 1)
+    });
+    let log = pointd.log_text();
+    let warned: Vec<&str> =
+        log.lines().filter(|line| line.contains("without x-dead-letter-exchange")).collect();
+    assert!(warned.len() == 1 && warned[0].contains(&queues[0]), "{log}");
+}
+
+#[test]
+fn what_a_publisher_sends_again_is_applied_once_also_after_a_restart() {
+    let Some(rabbit) = RabbitMq::shared("a publisher's retries") else { return };
+    let queue = unique("retries");
+    rabbit.declare(&queue, false);
+    let setup = Setup::new();
+    let window = "message_id_window = 3\n";
+    setup.configure(&(COLLECTION.to_owned() + &source("s", &rabbit.url(), &queue, window)));
+    let publish = |sent: &[(u64, u64)]| {
+        let message = |(id, number): &(u64, u64)| {
+            let properties = BasicProperties::default().with_message_id(id.to_string().into());
+            (point(*number), properties)
+        };
+        rabbit.publish_with(&queue, sent.iter().map(message).collect());
+    };
+    let pointd = setup.start();
+    let created = records(&pointd, "operations");
+    publish(&[(1, 1), (2, 2), (1, 1), (2, 5), (3, 3), (3, 3)]);
+    let counts =
+        |pointd: &Pointd| (records(pointd, "operations") - created, records(pointd, "duplicate"));
+    pointd.wait_until("four and two", PATIENCE, |pointd| counts(pointd) == (4, 2));
+    // From the log, then from the checkpoint.
+    pointd.kill_9();
+    let pointd = setup.start();
+    publish(&[(3, 3)]);
+    pointd.wait_until("four and three", PATIENCE, |pointd| counts(pointd) == (4, 3));
+    assert!(pointd.terminate().success());
+    let pointd = setup.start();
+    publish(&[(3, 3), (2, 5), (1, 1)]);
+    // The first has left the window of three.
+    pointd.wait_until("five and five", PATIENCE, |pointd| counts(pointd) == (5, 5));
+    let said = pointd.log_text();
+    assert!(said.contains("with another body"), "{said}");
+    assert_eq!(pointd.count("c"), 4);
+}
+
+/// A TCP proxy that can stop passing anything on without closing a connection.
+struct Proxy {
+    port: u16,
+    frozen: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    fn new(to: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let frozen = Arc::new(AtomicBool::new(false));
+        let freeze = frozen.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", to)));
+                let Ok(server) = server else { continue };
+                // A connection made while frozen is a new one, which passes.
+                let frozen = match freeze.load(Ordering::SeqCst) {
+                    true => Arc::new(AtomicBool::new(false)),
+                    false => freeze.clone(),
+                };
+                pass_on(client.try_clone().unwrap(), server.try_clone().unwrap(), frozen.clone());
+                pass_on(server, client, frozen);
+            }
+        });
+        Proxy { port, frozen }
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, frozen: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count) = from.read(&mut buffer) {
+            if frozen.load(Ordering::SeqCst) {
+                // Held open, and nothing passes, for as long as the test runs.
+                loop {
+                    std::thread::park();
+                }
+            }
+            if count == 0 || to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
+#[test]
+fn a_half_open_connection_is_noticed_and_what_comes_again_late_is_recognised() {
+    let Some(rabbit) = RabbitMq::shared("a half-open connection") else { return };
+    for quorum in [false, true] {
+        let queue = unique("half-open");
+        rabbit.declare(&queue, quorum);
+        let proxy = Proxy::new(rabbit.port());
+        let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f", proxy.port);
+        let setup = Setup::new();
+        setup.configure(&(COLLECTION.to_owned() + &source("s", &url, &queue, "")));
+        let pointd = setup.start();
+        let created = records(&pointd, "operations");
+        rabbit.publish(&queue, (0..500).map(point));
+        pointd.wait_until("some of it", PATIENCE, |pointd| pointd.count("c") > 100);
+        proxy.frozen.store(true, Ordering::SeqCst);
+        rabbit.publish(&queue, (500..1000).map(point));
+        pointd.wait_until("another connection", PATIENCE, |pointd| {
+            pointd.metric("pointd_source_reconnects_total{source=\"s\"}").unwrap_or(0.0) >= 1.0
+        });
+        pointd.wait_until("everything", PATIENCE, |pointd| pointd.count("c") == 1000);
+        pointd.wait_until("all acks", PATIENCE, |_| rabbit.ready(&queue) == 0);
+        // Whatever the broker holds for the old connection comes before this.
+        assert!(pointd.terminate().success());
+        let pointd = setup.start();
+        rabbit.publish(&queue, [point(1000)]);
+        pointd.wait_until("the last", PATIENCE, |pointd| pointd.count("c") == 1001);
+        println!("{} redeliveries recognised", records(&pointd, "duplicate"));
+        assert_eq!(records(&pointd, "operations") - created, 1001, "{}", pointd.log_text());
+    }
+}
