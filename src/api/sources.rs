@@ -114,7 +114,7 @@ struct StreamView {
     applied: Option<Offset>,
     committed: Option<Offset>,
     end: Option<Offset>,
-    /// What is in the broker and not applied yet. Unknown for a queue.
+    /// What is in the broker and not applied yet; of a queue, what waits in it.
     lag_messages: Option<u64>,
     /// 0 when caught up; else how long ago the last applied message was published.
     lag_seconds: Option<f64>,
@@ -228,15 +228,20 @@ impl StreamView {
         let applied = progress.as_ref().and_then(|progress| progress.next);
         let applied_time =
             progress.as_ref().map(|progress| progress.time).filter(|time| time.0 > 0);
-        let lag_messages = report.end.map(|end| {
+        let behind_end = report.end.map(|end| {
             let applied = applied.unwrap_or_default();
             end.0.saturating_sub(applied.0)
         });
-        // A queue's broker tells no end: there, caught up means that what was received last
-        // is applied.
-        let caught_up = match lag_messages {
+        let lag_messages = behind_end.or(report.waiting);
+        // A queue's broker tells no end: there, caught up means that nothing waits, and what was
+        // received last is applied.
+        let caught_up = match behind_end {
             Some(lag) => lag == 0,
-            None => report.last_message_time.is_none_or(|last| applied_time >= Some(last)),
+            None => {
+                let last_applied =
+                    report.last_message_time.is_none_or(|last| applied_time >= Some(last));
+                last_applied && report.waiting.is_none_or(|waiting| waiting == 0)
+            }
         };
         let behind = |time: UnixMillis| now.0.saturating_sub(time.0) as f64 / 1000.0;
         let lag_seconds = if caught_up { Some(0.0) } else { applied_time.map(behind) };

@@ -76,6 +76,7 @@ pub struct StreamStatus {
     received: AtomicI64,
     committed: AtomicI64,
     end: AtomicI64,
+    waiting: AtomicI64,
     last_message: AtomicU64,
 }
 
@@ -108,6 +109,8 @@ pub struct StreamReport {
     pub committed: Option<Offset>,
     /// The broker's end of the partition. A queue has none.
     pub end: Option<Offset>,
+    /// Messages that wait in the queue, as it said some seconds ago. A partition has none.
+    pub waiting: Option<u64>,
     /// The broker's or the publisher's time of the last message.
     pub last_message_time: Option<UnixMillis>,
 }
@@ -173,6 +176,7 @@ impl Status {
                 received: AtomicI64::new(UNKNOWN),
                 committed: AtomicI64::new(UNKNOWN),
                 end: AtomicI64::new(UNKNOWN),
+                waiting: AtomicI64::new(UNKNOWN),
                 last_message: AtomicU64::new(0),
             })
         }))
@@ -215,6 +219,10 @@ impl StreamStatus {
         self.committed.store(offset.0 as i64, Ordering::Relaxed);
     }
 
+    pub fn set_waiting(&self, messages: u64) {
+        self.waiting.store(messages as i64, Ordering::Relaxed);
+    }
+
     pub fn set_end(&self, offset: Offset) {
         self.end.store(offset.0 as i64, Ordering::Relaxed);
     }
@@ -230,6 +238,7 @@ impl StreamStatus {
             received: offset(&self.received),
             committed: offset(&self.committed),
             end: offset(&self.end),
+            waiting: offset(&self.waiting).map(|waiting| waiting.0),
             last_message_time: (last > 0).then_some(UnixMillis(last)),
         }
     }

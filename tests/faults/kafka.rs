@@ -84,7 +84,7 @@ const FAULTS: &[Fault] = &[
 
 fn section(bootstrap: &str) -> String {
     format!(
-        "[[source]]\nname = \"s\"\ncollection = \"c\"\n[source.kafka]\n\
+        "[[source]]\nname = \"s\"\ncollection = \"c\"\nmessage_id_window = 10000\n[source.kafka]\n\
          brokers = \"{bootstrap}\"\ntopics = [\"{TOPIC}\"]\ngroup = \"tormented\"\n\
          commit_interval = \"100ms\"\nmetadata_interval = \"300ms\"\n\
          [source.kafka.properties]\n\"reconnect.backoff.max.ms\" = \"200\"\n\
@@ -98,6 +98,7 @@ fn torment(rounds: usize) {
     let Some(kafka) = Kafka::start_behind(&proxy, "faults of Apache Kafka") else { return };
     kafka.create_topic(TOPIC, PARTITIONS);
     let publisher = Publisher::kafka(&kafka, TOPIC, PARTITIONS, Text::Any);
+    publisher.control.repeat_percent.store(10, Ordering::Relaxed);
     let daemon = Daemon::start(&section(&format!("127.0.0.1:{}", proxy.port())));
     let mut world = World { kafka, proxy, daemon, publisher };
     for round in 1..=rounds {

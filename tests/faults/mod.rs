@@ -68,11 +68,6 @@ impl Daemon {
         (count("operations") + count("dead_letter")).saturating_sub(1)
     }
 
-    pub fn duplicates(&self) -> u64 {
-        let series = "pointd_applied_records{kind=\"duplicate\"}";
-        self.pointd().metric(series).unwrap_or(0.0) as u64
-    }
-
     /// Waits until so many messages are applied.
     #[track_caller]
     pub fn wait_for(&self, messages: u64, why: &str) {

@@ -1,5 +1,6 @@
 //! RabbitMQ, tormented: with a classic and with a quorum queue.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pointd::position::Position;
@@ -79,6 +80,7 @@ fn torment(quorum: bool, rounds: usize) {
     rabbit.declare(QUEUE, quorum);
     let proxy = Proxy::start(rabbit.port());
     let publisher = Publisher::rabbit(rabbit.url(), QUEUE);
+    publisher.control.repeat_percent.store(10, Ordering::Relaxed);
     let daemon = Daemon::start(&section(proxy.port()));
     let mut world = World { rabbit, proxy, daemon, publisher, quorum };
     for round in 1..=rounds {

@@ -24,6 +24,7 @@ mod session;
 mod settings;
 mod stream_start;
 mod streams;
+mod watch;
 
 use std::io;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use prometheus::IntCounter;
 use super::deliveries::Deliveries;
 use super::delivery::{item, stream_offset};
 use super::link::Link;
+use super::watch::Watch;
 use super::{AmqpSettings, AmqpSource};
 use crate::position::{Offset, Stream};
 use crate::source::status::{State, StreamStatus};
@@ -73,6 +74,9 @@ pub struct Session<'a> {
     /// Whether the connection's run of redeliveries has come.
     had_run: bool,
     pub(super) refused_since: Option<Instant>,
+    /// Deliveries of this session.
+    pub(super) taken: u64,
+    pub(super) watch: Watch,
 }
 
 impl<'a> Session<'a> {
@@ -100,6 +104,8 @@ impl<'a> Session<'a> {
             begins_why: None,
             had_run: false,
             refused_since: None,
+            taken: 0,
+            watch: Watch::new(),
         }
     }
 
@@ -165,6 +171,7 @@ impl<'a> Session<'a> {
             }
             self.answer_orders();
             self.show_blocked(link.connection.status().blocked());
+            self.watch(link).await?;
             let why = self.pressure();
             let Some(mut consumer) = link.consumer.take() else {
                 if !self.resume(link, why).await? {
@@ -215,6 +222,7 @@ impl<'a> Session<'a> {
         consumer: Option<&mut Consumer>,
     ) -> Result<(), String> {
         let delivery = delivered(delivery)?;
+        self.taken += 1;
         if !delivery.redelivered || self.had_run || self.settings.is_stream() {
             return self.push(delivery);
         }
@@ -235,6 +243,11 @@ impl<'a> Session<'a> {
         }
         self.deliveries.end_run();
         Ok(())
+    }
+
+    /// Whether everything that was delivered is acked.
+    pub(super) fn has_no_more(&self) -> bool {
+        self.given.is_empty() && self.deliveries.is_empty()
     }
 
     fn item(&self, delivery: Delivery) -> crate::source::Item {

@@ -1,0 +1,89 @@
+//! Whether the broker still has our consumer: it can lose one without a word.
+//!
+//! A quorum queue that is deleted and at once declared anew cancels nobody: the consumer of the
+//! old one waits for ever, on a connection that is well. So the broker is asked about the queue
+//! now and then, which also tells how many messages wait in it. A stream tells neither.
+
+use std::time::{Duration, Instant};
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+
+use super::link::{CONNECT_TIMEOUT, Link};
+use super::session::Session;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// For so many looks in a row messages may wait and none be delivered: with other consumers of
+/// the queue that need not be a fault of ours, and connecting again costs a redelivery.
+const IDLE_LOOKS_MAX: u32 = 6;
+
+pub struct Watch {
+    due: Instant,
+    /// Deliveries taken until the last look.
+    taken: u64,
+    idle_looks: u32,
+}
+
+impl Watch {
+    pub fn new() -> Watch {
+        Watch { due: Instant::now() + INTERVAL, taken: 0, idle_looks: 0 }
+    }
+
+    /// What is wrong, if something is. `consumers` and `waiting` are the broker's, `taken` are
+    /// the deliveries of this session, `room` says that more could be delivered.
+    fn judge(&mut self, consumers: u32, waiting: u32, taken: u64, room: bool) -> Option<String> {
+        if consumers == 0 {
+            return Some("the broker has lost the queue's consumer without a word".into());
+        }
+        let idle = waiting > 0 && room && taken == self.taken;
+        self.taken = taken;
+        self.idle_looks = if idle { self.idle_looks + 1 } else { 0 };
+        (self.idle_looks >= IDLE_LOOKS_MAX)
+            .then(|| format!("{waiting} messages wait in the queue and none is delivered"))
+    }
+}
+
+impl Session<'_> {
+    /// Asks if it is time. An error ends the session: it is time to connect again.
+    pub(super) async fn watch(&mut self, link: &Link) -> Result<(), String> {
+        if self.settings.is_stream() || Instant::now() < self.watch.due {
+            return Ok(());
+        }
+        self.watch.due = Instant::now() + INTERVAL;
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue = self.settings.queue.as_str().into();
+        let asking = link.channel.queue_declare(queue, options, FieldTable::default());
+        let answered = tokio::time::timeout(CONNECT_TIMEOUT, asking).await;
+        let queue = answered.map_err(|_| "no answer about the queue")?;
+        let queue = queue.map_err(|error| error.to_string())?;
+        self.status.set_waiting(queue.message_count().into());
+        if link.consumer.is_none() {
+            return Ok(());
+        }
+        let (consumers, waiting) = (queue.consumer_count(), queue.message_count());
+        let (taken, room) = (self.taken, self.has_no_more());
+        match self.watch.judge(consumers, waiting, taken, room) {
+            Some(wrong) => Err(wrong),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_that_is_gone_or_gets_nothing_is_noticed() {
+        let mut watch = Watch::new();
+        assert!(watch.judge(0, 0, 0, true).is_some());
+        for look in 1..=20 {
+            assert_eq!(watch.judge(1, 7, look, true), None, "deliveries come");
+            assert_eq!(watch.judge(1, 0, look, true), None, "nothing waits");
+            assert_eq!(watch.judge(2, 7, look, false), None, "nothing more may be delivered");
+        }
+        let last = (1..IDLE_LOOKS_MAX).map(|_| watch.judge(2, 7, 20, true)).find(Option::is_some);
+        assert_eq!(last, None);
+        assert!(watch.judge(2, 7, 20, true).is_some());
+    }
+}
