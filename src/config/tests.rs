@@ -86,6 +86,14 @@ fn faults_name_the_key_and_what_would_be_right() {
             "source[0].format",
             "protobuf",
         ),
+        ("[sample]\ncollection = \"c\"\npoints_per_second = 1", "sample", "embedded"),
+    ];
+    assert_refused(&cases);
+}
+
+#[test]
+fn faults_about_dead_letters_name_the_key_and_what_would_be_right() {
+    assert_refused(&[
         ("[[source]]\nname = \"a\"\non_refusal = \"stop\"", "source[0].on_refusal", "halt"),
         ("[dead_letters.forward]", "dead_letters.forward", "exactly one of"),
         (
@@ -113,8 +121,10 @@ fn faults_name_the_key_and_what_would_be_right() {
             "dead_letters.forward.then",
             "keep",
         ),
-        ("[sample]\ncollection = \"c\"\npoints_per_second = 1", "sample", "embedded"),
-    ];
+    ]);
+}
+
+fn assert_refused(cases: &[(&str, &str, &str)]) {
     for (text, key, remedy) in cases {
         let error = refusal(text);
         assert!(error.contains(&format!("`{key}`")), "{text:?} does not name {key}: {error}");

@@ -57,7 +57,11 @@ fn total(pointd: &Pointd) -> u64 {
 fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
     let pointd = setup.start();
     pointd.wait_until("the letters", PATIENCE, |pointd| total(pointd) == COUNT as u64);
-    pointd.wait_until("the failure", PATIENCE, |pointd| forwarding(pointd)["state"] == "failing");
+    // It is counted at each attempt, so the last ones show at the next.
+    pointd.wait_until("the failure", PATIENCE, |pointd| {
+        let shown = forwarding(pointd);
+        shown["state"] == "failing" && shown["pending"] == COUNT
+    });
     let shown = forwarding(&pointd);
     assert_eq!(
         (shown["pending"].as_u64(), shown["cursor"].as_u64()),

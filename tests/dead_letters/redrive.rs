@@ -51,7 +51,11 @@ fn letters_are_mended_redriven_and_dropped_and_no_crash_brings_them_back() {
     let all = command(&pointd, &["redrive", "--source", "s"]);
     assert!(!all.well && all.out.contains("1 applied, 3 refused"), "{}{}", all.out, all.error);
     pointd.kill_9();
+    mends_and_drops(&setup, &seqs);
+}
 
+/// After everything was tried once, in vain but for the second.
+fn mends_and_drops(setup: &Setup, seqs: &[String]) {
     let pointd = setup.start();
     assert_eq!(pointd.count("later"), 1);
     let kept = letters(&pointd);

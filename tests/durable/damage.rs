@@ -170,11 +170,11 @@ fn a_newer_manifest_is_refused() {
     let manifest = home.path().join("MANIFEST");
     let content = std::fs::read_to_string(&manifest).unwrap();
     let (body, _) = content.trim_end().rsplit_once('\n').unwrap();
-    let body = body.replacen("\"version\": 2", "\"version\": 3", 1) + "\n";
+    let body = body.replacen("\"version\": 3", "\"version\": 4", 1) + "\n";
     let checksum = crc32c::crc32c(body.as_bytes());
     std::fs::write(&manifest, format!("{body}crc32c {checksum:08x}\n")).unwrap();
     let Start::Refused(error) = start(home.path()) else { panic!("opened a newer format") };
-    assert!(error.contains("version 3") && error.contains("MANIFEST"), "{error}");
+    assert!(error.contains("version 4") && error.contains("MANIFEST"), "{error}");
 }
 
 #[test]

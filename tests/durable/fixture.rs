@@ -33,7 +33,12 @@ fn opens(version: u32, plan: &Plan) {
     copy(&fixture(version), home.path());
     let node = Node::open(&Disk::new(), home.path()).unwrap();
     assert_eq!(node.catalog.anchor().unwrap().applied.0, MANIFEST as u64);
-    assert_eq!(node.seen(), plan.states[RECORDS]);
+    let (mut seen, mut planned) = (node.seen(), plan.states[RECORDS].clone());
+    // Their files do not say of a source's letter whether its value was written again.
+    for letter in seen.letters.iter_mut().chain(&mut planned.letters) {
+        letter.rewritten = letter.position.is_none();
+    }
+    assert_eq!(seen, planned);
 }
 
 #[test]
