@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{OnRefusal, SourceSettings};
+use super::source::{OnRefusal, SourceSettings};
 use crate::catalog::HTTP;
 use crate::forward::{ForwardSettings, Then};
 

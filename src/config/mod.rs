@@ -8,6 +8,7 @@ mod dead_letters;
 mod load;
 mod mask;
 mod settings;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ pub use dead_letters::DeadLetterSettings;
 pub use load::{ConfigError, Overrides, load};
 pub use mask::render_masked;
 pub use settings::{
-    CollectionSettings, LogFormat, LogSettings, OnRefusal, SampleSettings, Settings,
-    ShutdownSettings, SourceKind, SourceSettings, StorageSettings, VectorSettings,
+    CollectionSettings, LogFormat, LogSettings, SampleSettings, Settings, ShutdownSettings,
+    StorageSettings, VectorSettings,
 };
+pub use source::{OnRefusal, SourceKind, SourceSettings};

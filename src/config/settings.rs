@@ -8,17 +8,13 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::dead_letters::DeadLetterSettings;
+use super::source::{self, SourceSettings};
 use crate::api::ApiSettings;
 use crate::apply::ApplierOptions;
 use crate::catalog::CatalogOptions;
-use crate::format::{Decoding, Format, InvalidTopics, TopicCollections};
 use crate::index::FieldIndex;
 use crate::ingest::IngestSettings;
-use crate::operation::Limits;
 use crate::point::{Distance, FieldSchema, Path, Schema, UNNAMED, VectorParams};
-use crate::source::amqp::AmqpSettings;
-use crate::source::embedded::EmbeddedSettings;
-use crate::source::kafka::KafkaSettings;
 use crate::wal;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -214,80 +210,8 @@ impl CollectionSettings {
     }
 }
 
-/// One `[[source]]`: a name, and one of `kafka`, `amqp`, `embedded`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceSettings {
-    /// Unique; positions are kept under it, so a renamed source begins again.
-    pub name: String,
-    /// The collection of messages that name none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub collection: Option<String>,
-    /// `message-id`s remembered to recognise what a publisher sends again. 0: none.
-    #[serde(default)]
-    pub message_id_window: usize,
-    /// What the values are; by default what each one's `content-type` says.
-    #[serde(default)]
-    pub format: Format,
-    /// The collection of messages that name none, by topic: a name, or a pattern that begins with
-    /// `^`. Before `collection`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub collections: BTreeMap<String, String>,
-    /// What a message that is refused does to those behind it.
-    #[serde(default)]
-    pub on_refusal: OnRefusal,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kafka: Option<KafkaSettings>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub amqp: Option<AmqpSettings>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub embedded: Option<EmbeddedSettings>,
-}
-
-/// What happens when a message of a source is refused. It is kept as a dead letter in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnRefusal {
-    /// What is behind it goes on.
-    #[default]
-    DeadLetter,
-    /// The source stops until an operator has redriven or dropped it.
-    Halt,
-}
-
-/// The one kind a source is of.
-pub enum SourceKind<'a> {
-    Kafka(&'a KafkaSettings),
-    Amqp(&'a AmqpSettings),
-    Embedded(&'a EmbeddedSettings),
-}
-
-impl SourceSettings {
-    /// `None` if it is of no kind or of several, which [`Settings::validate`] refuses.
-    pub fn kind(&self) -> Option<SourceKind<'_>> {
-        match (&self.kafka, &self.amqp, &self.embedded) {
-            (Some(kafka), None, None) => Some(SourceKind::Kafka(kafka)),
-            (None, Some(amqp), None) => Some(SourceKind::Amqp(amqp)),
-            (None, None, Some(embedded)) => Some(SourceKind::Embedded(embedded)),
-            _ => None,
-        }
-    }
-
-    /// How its messages are read.
-    pub fn decoding(&self, limits: &Limits) -> Result<Decoding, InvalidTopics> {
-        Ok(Decoding {
-            format: self.format,
-            collection: self.collection.clone(),
-            topics: TopicCollections::new(&self.collections)?,
-            limits: limits.clone(),
-        })
-    }
-}
-
-const MESSAGE_ID_WINDOW_MAX: usize = 1_000_000;
-
 /// A key and what would be right for it.
-type Fault = (String, String);
+pub(super) type Fault = (String, String);
 
 impl Settings {
     /// The first value that cannot work.
@@ -322,67 +246,8 @@ impl Settings {
                 return Err(("sample.points_per_second".into(), "give at least 1".into()));
             }
         }
-        self.validate_sources()?;
+        source::validate(&self.source)?;
         self.dead_letters.validate(&self.source)
-    }
-
-    fn validate_sources(&self) -> Result<(), Fault> {
-        for (at, source) in self.source.iter().enumerate() {
-            let key = |key: &str| format!("source[{at}].{key}");
-            if source.name.is_empty() {
-                return Err((key("name"), "give the source a name".into()));
-            }
-            if let Some(first) =
-                self.source[..at].iter().position(|other| other.name == source.name)
-            {
-                let detail =
-                    format!("`{}` is source[{first}] already: names are unique", source.name);
-                return Err((key("name"), detail));
-            }
-            if source.message_id_window > MESSAGE_ID_WINDOW_MAX {
-                return Err((
-                    key("message_id_window"),
-                    format!("give at most {MESSAGE_ID_WINDOW_MAX}"),
-                ));
-            }
-            TopicCollections::new(&source.collections)
-                .map_err(|error| (key("collections"), error.to_string()))?;
-            if source.amqp.is_some() && !source.collections.is_empty() {
-                let detail = "a queue has no topics: give its `collection`";
-                return Err((key("collections"), detail.into()));
-            }
-            let (kind, validated) = match source.kind() {
-                Some(SourceKind::Kafka(kafka)) => {
-                    ("kafka", kafka.validate().map_err(|error| error.to_string()))
-                }
-                Some(SourceKind::Amqp(amqp)) => {
-                    ("amqp", amqp.validate().map_err(|error| error.to_string()))
-                }
-                Some(SourceKind::Embedded(embedded)) => {
-                    ("embedded", embedded.validate().map_err(|error| error.to_string()))
-                }
-                None => {
-                    let detail = "give exactly one of `kafka`, `amqp`, `embedded`";
-                    return Err((format!("source[{at}]"), detail.into()));
-                }
-            };
-            validated.map_err(|detail| (key(kind), detail))?;
-            if let Some(kafka) = &source.kafka {
-                let before = self.source[..at].iter();
-                let overlap = before.filter_map(|other| Some((other, other.kafka.as_ref()?)));
-                for (other, theirs) in overlap {
-                    if let Some(topic) = kafka.overlap(theirs) {
-                        let detail = format!(
-                            "{topic:?} is read by source `{}` too: each message would be applied \
-                             twice",
-                            other.name
-                        );
-                        return Err((key("kafka.topics"), detail));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

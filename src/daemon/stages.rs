@@ -79,21 +79,15 @@ impl Stages {
         let (raise_applied, applied) = watch::channel(Seq::default());
         let (frames, frames_out) = applier_channel(settings.ingest.applier_frames_max);
         let (checkpoint, asked) = crossbeam_channel::bounded(1);
-        let applier = Applier::new(
-            catalog.clone(),
-            settings.storage.applier_options(),
-            reject.clone(),
-            recovered.replayed_bytes,
-            Lines {
-                frames: frames_out,
-                asked,
-                checkpoints: requests,
-                applied: raise_applied,
-                gates: gates.clone(),
-            },
-            metrics,
-            shutdown.clone(),
-        );
+        let lines = Lines {
+            frames: frames_out,
+            asked,
+            checkpoints: requests,
+            applied: raise_applied,
+            gates: gates.clone(),
+        };
+        let replay_bytes = recovered.replayed_bytes;
+        let applier = applier(settings, &catalog, reject, replay_bytes, lines, metrics, shutdown);
         let valve = Valve::new(gauges(settings, &catalog), metrics);
         let (queue, ends) = Queue::new(&settings.ingest, valve.clone(), metrics);
         let work = ends.work.clone();
@@ -120,11 +114,7 @@ impl Stages {
         threads.push(spawn("append", shutdown, move || Ok(appender.run()?))?);
         threads.push(spawn("apply", shutdown, move || Ok(applier.run()?))?);
         threads.push(spawn("maintain", shutdown, move || Ok(maintainer.run()?))?);
-        let indexer = Indexer::new(catalog.clone(), shutdown.clone());
-        threads.push(spawn("index", shutdown, move || {
-            indexer.run();
-            Ok(())
-        })?);
+        threads.push(indexer(&catalog, shutdown)?);
         Ok(Stages {
             catalog,
             offsets,
@@ -294,6 +284,28 @@ fn decoder(
         sources: Arc::new(sources),
         check: Arc::new(move |message| catalog.check(message)),
         metrics: metrics.clone(),
+    })
+}
+
+fn applier(
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+    reject: &BTreeSet<Seq>,
+    replayed_bytes: u64,
+    lines: Lines,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> Applier {
+    let (options, reject) = (settings.storage.applier_options(), reject.clone());
+    Applier::new(catalog.clone(), options, reject, replayed_bytes, lines, metrics, shutdown.clone())
+}
+
+/// The thread that fills payload indexes.
+fn indexer(catalog: &Arc<Catalog>, shutdown: &Shutdown) -> std::io::Result<(&'static str, Stage)> {
+    let indexer = Indexer::new(catalog.clone(), shutdown.clone());
+    spawn("index", shutdown, move || {
+        indexer.run();
+        Ok(())
     })
 }
 

@@ -4,17 +4,20 @@
 //! partition, collection, reason, route), never ids.
 
 mod letters;
+mod source;
 
 use std::sync::Arc;
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::position::{Position, Stream};
 
 pub use letters::LetterMetrics;
+pub use source::SourceMetrics;
+use source::source;
 
 /// Cheap to clone: all clones count into the same registry.
 #[derive(Clone)]
@@ -25,25 +28,6 @@ pub struct Metrics {
     pub collection: Arc<CollectionMetrics>,
     pub http: Arc<HttpMetrics>,
     pub letters: Arc<LetterMetrics>,
-}
-
-/// Per source, or per partition (`source`, `topic`, `partition`; a queue's partition is `-`).
-pub struct SourceMetrics {
-    pub received: IntCounterVec,
-    pub decoded: IntCounterVec,
-    pub duplicates: IntCounterVec,
-    pub dead_letters: IntCounterVec,
-    pub durable_offset: IntGaugeVec,
-    pub applied_offset: IntGaugeVec,
-    pub committed_offset: IntGaugeVec,
-    pub end_offset: IntGaugeVec,
-    pub lag_seconds: GaugeVec,
-    pub paused: IntGaugeVec,
-    pub halted: IntGaugeVec,
-    pub reconnects: IntCounterVec,
-    pub pressure: IntGaugeVec,
-    pub blocked: IntGaugeVec,
-    pub rebuilds: IntCounterVec,
 }
 
 impl SourceMetrics {
@@ -197,91 +181,6 @@ pub fn stream_labels(stream: &Stream) -> StreamLabels<'_> {
 impl StreamLabels<'_> {
     pub fn each(&self) -> [&str; 3] {
         [self.0, self.1, &self.2]
-    }
-}
-
-fn lag_seconds(make: &Make<'_>, stream: &[&str]) -> GaugeVec {
-    let opts = Opts::new(
-        "pointd_source_lag_seconds",
-        "Age of the newest applied message while more are waiting; 0 at the end.",
-    );
-    make.keep(GaugeVec::new(opts, stream))
-}
-
-fn source(make: &Make<'_>) -> SourceMetrics {
-    let stream = &["source", "topic", "partition"];
-    SourceMetrics {
-        received: make.counters(
-            "pointd_source_received_total",
-            "Messages delivered by the broker.",
-            stream,
-        ),
-        decoded: make.counters(
-            "pointd_source_decoded_total",
-            "Messages decoded into operations.",
-            stream,
-        ),
-        duplicates: make.counters(
-            "pointd_source_duplicates_total",
-            "Deliveries recognised as already in the log.",
-            stream,
-        ),
-        dead_letters: make.counters(
-            "pointd_dead_letters_total",
-            "Messages that could not be applied, by reason.",
-            &["source", "reason"],
-        ),
-        durable_offset: make.gauges(
-            "pointd_source_durable_offset",
-            "Next offset after the last message in the log.",
-            stream,
-        ),
-        applied_offset: make.gauges(
-            "pointd_source_applied_offset",
-            "Next offset after the last applied message.",
-            stream,
-        ),
-        committed_offset: make.gauges(
-            "pointd_source_committed_offset",
-            "Offset committed at the broker.",
-            stream,
-        ),
-        end_offset: make.gauges(
-            "pointd_source_end_offset",
-            "The broker's end of the partition.",
-            stream,
-        ),
-        lag_seconds: lag_seconds(make, stream),
-        paused: make.gauges(
-            "pointd_source_paused",
-            "1 while fetching is paused because the log is behind.",
-            &["source"],
-        ),
-        halted: make.gauges(
-            "pointd_source_halted",
-            "1 while a partition is stopped and needs an operator.",
-            stream,
-        ),
-        reconnects: make.counters(
-            "pointd_source_reconnects_total",
-            "Connections to the broker made again after a loss.",
-            &["source"],
-        ),
-        pressure: make.gauges(
-            "pointd_source_pressure",
-            "1 while no source fetches, by reason.",
-            &["reason"],
-        ),
-        blocked: make.gauges(
-            "pointd_source_blocked",
-            "1 while the broker blocks publishers on the source's connection.",
-            &["source"],
-        ),
-        rebuilds: make.counters(
-            "pointd_source_rebuilds_total",
-            "Clients given up for a new one, because they stood still or failed for good.",
-            &["source"],
-        ),
     }
 }
 

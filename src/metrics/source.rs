@@ -1,0 +1,105 @@
+//! What is told of the sources.
+
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
+
+use super::Make;
+
+/// Per source, or per partition (`source`, `topic`, `partition`; a queue's partition is `-`).
+pub struct SourceMetrics {
+    pub received: IntCounterVec,
+    pub decoded: IntCounterVec,
+    pub duplicates: IntCounterVec,
+    pub dead_letters: IntCounterVec,
+    pub durable_offset: IntGaugeVec,
+    pub applied_offset: IntGaugeVec,
+    pub committed_offset: IntGaugeVec,
+    pub end_offset: IntGaugeVec,
+    pub lag_seconds: GaugeVec,
+    pub paused: IntGaugeVec,
+    pub halted: IntGaugeVec,
+    pub reconnects: IntCounterVec,
+    pub pressure: IntGaugeVec,
+    pub blocked: IntGaugeVec,
+    pub rebuilds: IntCounterVec,
+}
+
+/// Durable, applied, committed, end.
+fn offsets(make: &Make<'_>, stream: &[&str]) -> [IntGaugeVec; 4] {
+    [
+        ("pointd_source_durable_offset", "Next offset after the last message in the log."),
+        ("pointd_source_applied_offset", "Next offset after the last applied message."),
+        ("pointd_source_committed_offset", "Offset committed at the broker."),
+        ("pointd_source_end_offset", "The broker's end of the partition."),
+    ]
+    .map(|(name, help)| make.gauges(name, help, stream))
+}
+
+fn lag_seconds(make: &Make<'_>, stream: &[&str]) -> GaugeVec {
+    let opts = Opts::new(
+        "pointd_source_lag_seconds",
+        "Age of the newest applied message while more are waiting; 0 at the end.",
+    );
+    make.keep(GaugeVec::new(opts, stream))
+}
+
+pub(super) fn source(make: &Make<'_>) -> SourceMetrics {
+    let stream = &["source", "topic", "partition"];
+    let [durable_offset, applied_offset, committed_offset, end_offset] = offsets(make, stream);
+    SourceMetrics {
+        received: make.counters(
+            "pointd_source_received_total",
+            "Messages delivered by the broker.",
+            stream,
+        ),
+        decoded: make.counters(
+            "pointd_source_decoded_total",
+            "Messages decoded into operations.",
+            stream,
+        ),
+        duplicates: make.counters(
+            "pointd_source_duplicates_total",
+            "Deliveries recognised as already in the log.",
+            stream,
+        ),
+        dead_letters: make.counters(
+            "pointd_dead_letters_total",
+            "Messages that could not be applied, by reason.",
+            &["source", "reason"],
+        ),
+        durable_offset,
+        applied_offset,
+        committed_offset,
+        end_offset,
+        lag_seconds: lag_seconds(make, stream),
+        paused: make.gauges(
+            "pointd_source_paused",
+            "1 while fetching is paused because the log is behind.",
+            &["source"],
+        ),
+        halted: make.gauges(
+            "pointd_source_halted",
+            "1 while a partition is stopped and needs an operator.",
+            stream,
+        ),
+        reconnects: make.counters(
+            "pointd_source_reconnects_total",
+            "Connections to the broker made again after a loss.",
+            &["source"],
+        ),
+        pressure: make.gauges(
+            "pointd_source_pressure",
+            "1 while no source fetches, by reason.",
+            &["reason"],
+        ),
+        blocked: make.gauges(
+            "pointd_source_blocked",
+            "1 while the broker blocks publishers on the source's connection.",
+            &["source"],
+        ),
+        rebuilds: make.counters(
+            "pointd_source_rebuilds_total",
+            "Clients given up for a new one, because they stood still or failed for good.",
+            &["source"],
+        ),
+    }
+}
