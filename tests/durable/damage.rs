@@ -14,7 +14,7 @@ use super::plan::Plan;
 /// A data directory with everything in it: several collections and segments, graphs, files of
 /// dead letters, log files before and after the manifest.
 fn furnish(directory: &Path) -> Seen {
-    let plan = Plan::new(23, 80);
+    let plan = Plan::new(23, 110);
     let mut node = Node::open(&Disk::new(), directory).unwrap();
     for (at, records) in plan.records.chunks(2).enumerate() {
         node.append(records).unwrap();

@@ -115,7 +115,10 @@ pub fn seen(catalog: &Catalog) -> Seen {
     let mut streams = BTreeMap::new();
     for progress in catalog.progress() {
         let positions = catalog.positions(progress.stream.source()).into_iter();
-        let own = positions.filter(|position| position.stream == progress.stream);
+        // Positions are told without the broker's nodes, under which earlier versions kept them.
+        let told = progress.stream.without_nodes();
+        let told = told.as_ref().unwrap_or(&*progress.stream);
+        let own = positions.filter(|position| &*position.stream == told);
         let suffix = own.filter_map(|position| match position.mark {
             Mark::Next(next) => {
                 assert_eq!(Some(next), progress.next);
