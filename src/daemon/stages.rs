@@ -13,9 +13,10 @@ use super::bounds::{ballast, duplicates, gauges, windows};
 use super::{DaemonError, StartError};
 use crate::api::Readiness;
 use crate::apply::{Applier, ApplierOptions, Gates, Lines, Recovered, recover};
-use crate::catalog::{Catalog, CatalogOptions, handover};
+use crate::catalog::{Catalog, CatalogOptions, CheckpointWork, handover};
 use crate::config::{OnRefusal, Settings};
 use crate::disk::Disk;
+use crate::disk::ballast::Ballast;
 use crate::format::{Decoding, Format, TopicCollections};
 use crate::ingest::{
     Appender, AppenderEnds, Decoder, DurableOffsets, Intake, Queue, SourceDecoding, Submit, Valve,
@@ -67,15 +68,7 @@ impl Stages {
         let gates = gates(settings, &catalog);
         let (requests, work) = handover();
         let ballast = ballast(settings);
-        let maintainer = Maintainer::new(
-            catalog.clone(),
-            work,
-            recovered.wal.trimmer(),
-            ballast.clone(),
-            log_id,
-            metrics,
-            shutdown.clone(),
-        );
+        let maintainer = maintainer(&recovered, work, ballast.clone(), metrics, shutdown);
         let (raise_applied, applied) = watch::channel(Seq::default());
         let (frames, frames_out) = applier_channel(settings.ingest.applier_frames_max);
         let (checkpoint, asked) = crossbeam_channel::bounded(1);
@@ -285,6 +278,18 @@ fn decoder(
         check: Arc::new(move |message| catalog.check(message)),
         metrics: metrics.clone(),
     })
+}
+
+fn maintainer(
+    recovered: &Recovered,
+    work: CheckpointWork,
+    ballast: Option<Arc<Ballast>>,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> Maintainer {
+    let (catalog, wal) = (recovered.catalog.clone(), &recovered.wal);
+    let (trimmer, log_id) = (wal.trimmer(), wal.log_id());
+    Maintainer::new(catalog, work, trimmer, ballast, log_id, metrics, shutdown.clone())
 }
 
 fn applier(

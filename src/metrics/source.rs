@@ -26,12 +26,19 @@ pub struct SourceMetrics {
 /// Durable, applied, committed, end.
 fn offsets(make: &Make<'_>, stream: &[&str]) -> [IntGaugeVec; 4] {
     [
-        ("pointd_source_durable_offset", "Next offset after the last message in the log."),
-        ("pointd_source_applied_offset", "Next offset after the last applied message."),
-        ("pointd_source_committed_offset", "Offset committed at the broker."),
-        ("pointd_source_end_offset", "The broker's end of the partition."),
+        make.gauges(
+            "pointd_source_durable_offset",
+            "Next offset after the last message in the log.",
+            stream,
+        ),
+        make.gauges(
+            "pointd_source_applied_offset",
+            "Next offset after the last applied message.",
+            stream,
+        ),
+        make.gauges("pointd_source_committed_offset", "Offset committed at the broker.", stream),
+        make.gauges("pointd_source_end_offset", "The broker's end of the partition.", stream),
     ]
-    .map(|(name, help)| make.gauges(name, help, stream))
 }
 
 fn lag_seconds(make: &Make<'_>, stream: &[&str]) -> GaugeVec {

@@ -10,7 +10,7 @@ use super::node::{Node, scratch};
 use super::plan::Plan;
 
 /// Records of a life; a few more are planned, for what goes on after a crash.
-pub const RECORDS: usize = 90;
+pub const RECORDS: usize = 120;
 const SPARE: usize = 6;
 
 /// How far the log was, by the number of steps the disk had taken.
