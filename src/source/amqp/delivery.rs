@@ -22,6 +22,12 @@ pub fn stream_offset(delivery: &lapin::message::Delivery) -> Option<Offset> {
     }
 }
 
+/// Whether it has the broker's header, or one like it.
+pub fn has_offset(delivery: &lapin::message::Delivery) -> bool {
+    let headers = delivery.properties.headers().as_ref();
+    headers.is_some_and(|headers| headers.inner().contains_key(STREAM_OFFSET))
+}
+
 /// Of a stream. Recognised by its offset when it comes again; its fingerprint is beside it for
 /// a publisher that sends it again.
 pub fn item_of_stream(
