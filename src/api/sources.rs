@@ -28,8 +28,6 @@ pub trait Sources: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderError {
     NoSource,
-    /// It is no Kafka source, and has no gaps.
-    NotTaken,
     /// Earlier ones are waiting.
     Busy,
 }
@@ -54,7 +52,6 @@ pub(super) async fn accept_gap(
     let order = Order::AcceptGap { topic, partition, answer };
     shared.doors.sources.order(&source, order).map_err(|error| match error {
         OrderError::NoSource => ApiError::NotFound(format!("Source `{source}` is not configured")),
-        OrderError::NotTaken => ApiError::BadInput(format!("`{source}` is no Kafka source")),
         OrderError::Busy => ApiError::Conflict(format!("`{source}` has other orders to do")),
     })?;
     let allowed = shared.settings.request_timeout;

@@ -132,6 +132,16 @@ impl SourceSettings {
             let detail = format!("`{name}` is source[{first}] already: names are unique");
             return Err(("name", detail));
         }
+        let same = |amqp: &AmqpSettings| {
+            before.iter().find(|other| other.amqp.as_ref().is_some_and(|it| amqp.overlaps(it)))
+        };
+        if let Some(amqp) = &self.amqp
+            && let Some(other) = same(amqp)
+        {
+            let (queue, other) = (&amqp.queue, &other.name);
+            let detail = format!("{queue:?} is read by source `{other}` too: give each queue once");
+            return Err(("amqp.queue", detail));
+        }
         let Some(kafka) = &self.kafka else { return Ok(()) };
         let overlap = before
             .iter()

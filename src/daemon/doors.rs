@@ -18,7 +18,7 @@ use crate::ingest::{Decoder, DurableOffsets, Submit, SubmitError, Submitted};
 use crate::operation::{Body, Message, Operation};
 use crate::position::{Offset, Stream};
 use crate::source::Order;
-use crate::source::status::{Kind, SourceReport, Status};
+use crate::source::status::{SourceReport, Status};
 
 /// HTTP writes go into the same queue as the sources' batches.
 pub(super) struct LogWrites {
@@ -120,12 +120,9 @@ impl api::Sources for SourceReports {
 
     fn order(&self, source: &str, order: Order) -> Result<(), OrderError> {
         let status = self.statuses.iter().find(|status| status.source() == source);
-        let (Some(status), Some(orders)) = (status, self.orders.get(source)) else {
+        let (Some(_), Some(orders)) = (status, self.orders.get(source)) else {
             return Err(OrderError::NoSource);
         };
-        if status.kind() == Kind::Amqp {
-            return Err(OrderError::NotTaken);
-        }
         orders.try_send(order).map_err(|_| OrderError::Busy)
     }
 }
@@ -148,4 +145,29 @@ pub(super) fn serve(
         Ok(())
     };
     std::thread::Builder::new().name("http".into()).spawn(serve)
+}
+
+#[cfg(test)]
+mod tests {
+    use api::Sources;
+
+    use super::*;
+    use crate::source::status::Kind;
+
+    #[test]
+    fn a_source_of_any_kind_is_handed_an_order() {
+        for kind in [Kind::Kafka, Kind::Amqp, Kind::Embedded] {
+            let (orders, taken) = crossbeam_channel::bounded(1);
+            let orders = BTreeMap::from([("s".to_owned(), orders)]);
+            let statuses = vec![Status::new("s", kind)];
+            let reports = SourceReports::new(statuses, orders, DurableOffsets::default());
+            let order = || {
+                let (answer, _) = crossbeam_channel::bounded(1);
+                Order::AcceptGap { topic: None, partition: None, answer }
+            };
+            assert_eq!(reports.order("s", order()), Ok(()), "{kind:?}");
+            assert!(taken.try_recv().is_ok());
+            assert_eq!(reports.order("other", order()), Err(OrderError::NoSource));
+        }
+    }
 }

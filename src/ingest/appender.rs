@@ -215,10 +215,7 @@ impl Appender {
             _ if repeated => Verdict::Duplicate,
             _ => {
                 let connection = item.redelivered.map_or(0, |came| came.connection);
-                match duplicates.judge(&item.position, connection) {
-                    Verdict::New if duplicates.was_sent(&item.position) => Verdict::Duplicate,
-                    verdict => verdict,
-                }
+                duplicates.judge(&item.position, connection)
             }
         };
         let (body, encoded) = match verdict {

@@ -8,11 +8,12 @@
 //! cannot be told apart, nothing is lost.
 //!
 //! The run need not come first: a broker that has not noticed yet that the old connection is
-//! gone gives the new one other messages before. Those are of the new connection, which cannot
-//! have lost them, so they are left out of the comparison.
+//! gone gives the new one other messages before. So the end is kept as it stood when the first
+//! delivery of a connection came, until its run has been compared, however many come in between.
 //!
 //! Apart from that, a source may ask that a message its publisher sent again is recognised, by
-//! message id and body together, within a window of its last messages.
+//! message id and body together, within a window of its last messages. What is recognised so is
+//! not in that end, neither here nor in the catalog: a run may have it anywhere.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -46,10 +47,11 @@ pub struct Duplicates {
 
 #[derive(Default)]
 struct QueueTail {
-    /// With the connection that each came on; 0 is before this process.
-    recent: VecDeque<(Fingerprint, u64)>,
-    /// The connection whose run was compared: each has one.
+    recent: VecDeque<Fingerprint>,
+    /// The connection that the last delivery came on; 0 is before this process.
     connection: u64,
+    /// What was recent when that connection began; `None` once its run was compared.
+    before: Option<VecDeque<Fingerprint>>,
 }
 
 impl Duplicates {
@@ -57,7 +59,7 @@ impl Duplicates {
     pub fn new(positions: impl IntoIterator<Item = Position>) -> Self {
         let mut known = Duplicates::default();
         for position in positions {
-            known.appended(&position, 0);
+            known.appended(&position);
         }
         known
     }
@@ -68,64 +70,79 @@ impl Duplicates {
     }
 
     /// Whether a message that is new to its stream was sent before under its id.
-    pub fn was_sent(&mut self, position: &Position) -> bool {
+    fn was_sent(&mut self, position: &Position) -> bool {
         let source = position.stream.source();
         let Some(window) = self.windows.get_mut(source) else { return false };
         let identity = position.fingerprint().and_then(Identity::of);
         identity.is_some_and(|identity| window.repeats(source, identity))
     }
 
-    fn appended(&mut self, position: &Position, connection: u64) {
+    fn appended(&mut self, position: &Position) {
         match &position.mark {
             Mark::Next(next) => {
                 self.offsets.insert(position.stream.clone(), *next);
             }
             Mark::Fingerprint(print) => {
                 let tail = self.queues.entry(position.stream.clone()).or_default();
-                tail.remember(print.clone(), connection);
+                tail.remember(print.clone());
             }
+        }
+    }
+
+    fn is_passed(&self, position: &Position) -> bool {
+        match &position.mark {
+            Mark::Next(next) => {
+                self.offsets.get(&position.stream).is_some_and(|appended| next <= appended)
+            }
+            Mark::Fingerprint(_) => false,
         }
     }
 
     /// Judges a delivery and, if it is new, remembers it as appended. A queue's came on
     /// `connection`.
     pub fn judge(&mut self, position: &Position, connection: u64) -> Verdict {
-        if let Mark::Next(next) = &position.mark
-            && self.offsets.get(&position.stream).is_some_and(|appended| next <= appended)
-        {
+        if self.is_passed(position) {
             return Verdict::Duplicate;
         }
-        self.appended(position, connection);
-        Verdict::New
+        let is_of_queue = matches!(position.mark, Mark::Fingerprint(_));
+        if is_of_queue {
+            self.queues.entry(position.stream.clone()).or_default().begin(connection);
+        }
+        let was_sent = self.was_sent(position);
+        if !(was_sent && is_of_queue) {
+            self.appended(position);
+        }
+        if was_sent { Verdict::Duplicate } else { Verdict::New }
     }
 
     /// How many deliveries at the beginning of a run of redeliveries are in the log already. Each
     /// comes with the number of its source's connection; only a connection's first run counts.
     pub fn repeated<'a>(&mut self, run: impl Iterator<Item = (&'a Position, u64)>) -> usize {
-        let run: Vec<(&Position, u64)> = run.collect();
-        let Some((first, connection)) = run.first() else { return 0 };
+        let mut run = run.peekable();
+        let Some((first, connection)) = run.peek() else { return 0 };
         let tail = self.queues.entry(first.stream.clone()).or_default();
-        if std::mem::replace(&mut tail.connection, *connection) == *connection {
-            return 0;
-        }
-        // What came on this connection cannot come on it again.
-        let before = tail.recent.iter().take_while(|(_, came_on)| came_on < connection).count();
-        let repeats = |count: &usize| {
-            let end = tail.recent.range(before - count..before);
-            end.zip(&run).all(|((known, _), (position, _))| match &position.mark {
-                Mark::Fingerprint(print) => print == known,
-                Mark::Next(_) => false,
-            })
+        tail.begin(*connection);
+        let Some(before) = tail.before.take() else { return 0 };
+        let window = self.windows.get(first.stream.source());
+        let was_sent = |print| {
+            let identity = Identity::of(print);
+            window.zip(identity).is_some_and(|(window, identity)| window.knows(identity))
         };
-        (1..=run.len().min(before)).rev().find(repeats).unwrap_or(0)
+        let prints = run.map_while(|(position, _)| match &position.mark {
+            Mark::Fingerprint(print) => Some((print, was_sent(print))),
+            Mark::Next(_) => None,
+        });
+        let prints: Vec<(&Fingerprint, bool)> = prints.collect();
+        (0..before.len()).find_map(|start| repeats_to_end(&before, start, &prints)).unwrap_or(0)
     }
 
     /// Judges a bare position (see `source::What::Moved`).
     pub fn judge_move(&mut self, position: &Position) -> Verdict {
-        match self.judge(position, 0) {
-            Verdict::Duplicate => Verdict::Passed,
-            verdict => verdict,
+        if self.is_passed(position) {
+            return Verdict::Passed;
         }
+        self.appended(position);
+        Verdict::New
     }
 
     /// Judges where a stream begins: only a stream that has no position yet can begin, unless
@@ -134,18 +151,45 @@ impl Duplicates {
         if !decided && self.offsets.contains_key(&position.stream) {
             return Verdict::Passed;
         }
-        self.appended(position, 0);
+        self.appended(position);
         Verdict::New
     }
 }
 
 impl QueueTail {
-    fn remember(&mut self, print: Fingerprint, connection: u64) {
-        self.recent.push_back((print, connection));
+    /// Keeps what is recent, if this is the first that is heard of the connection.
+    fn begin(&mut self, connection: u64) {
+        if connection > self.connection {
+            self.connection = connection;
+            self.before = Some(self.recent.clone());
+        }
+    }
+
+    fn remember(&mut self, print: Fingerprint) {
+        self.recent.push_back(print);
         if self.recent.len() > SUFFIX_MAX {
             self.recent.pop_front();
         }
     }
+}
+
+/// How much of the run it takes to repeat all of `known` from `start` on; `None` if it does not.
+/// What is known to have been sent before may come in between.
+fn repeats_to_end(
+    known: &VecDeque<Fingerprint>,
+    start: usize,
+    run: &[(&Fingerprint, bool)],
+) -> Option<usize> {
+    let mut known = known.range(start..).peekable();
+    for (at, (print, was_sent)) in run.iter().enumerate() {
+        match known.peek() {
+            None => return Some(at),
+            Some(expected) if expected == print => drop(known.next()),
+            Some(_) if *was_sent => {}
+            Some(_) => return None,
+        }
+    }
+    known.peek().is_none().then_some(run.len())
 }
 
 #[cfg(test)]
@@ -224,10 +268,86 @@ mod tests {
     #[test]
     fn what_came_first_on_the_new_connection_does_not_hide_what_comes_again() {
         let mut known = Duplicates::new([1, 2, 3].map(queue));
-        assert_eq!(known.judge(&queue(4), 1), Verdict::New);
+        // More than is remembered.
+        for body in 4..SUFFIX_MAX as u128 + 10 {
+            assert_eq!(known.judge(&queue(body), 1), Verdict::New);
+        }
         // The broker noticed only now that the process before was gone.
         assert_eq!(repeated(&mut known, 1, &[2, 3]), 2);
-        // The next connection gets 4 again, and what the last one had as duplicates is acked.
-        assert_eq!(repeated(&mut known, 2, &[4, 5]), 1);
+        // The next connection gets the last again, and what this one had as duplicates is acked.
+        let last = SUFFIX_MAX as u128 + 9;
+        assert_eq!(repeated(&mut known, 2, &[last, last + 1]), 1);
+    }
+
+    #[test]
+    fn what_the_window_recognises_stands_in_no_runs_way() {
+        let sent = |body, id: &str| {
+            let position = queue(body);
+            let print = Fingerprint { body, message_id: Some(id.into()) };
+            Position::new(position.stream, Mark::Fingerprint(print))
+        };
+        // The log has 1, then 2, which was sent twice, then 3 without an id. The catalog leaves
+        // out what was a duplicate, and so does what was there before a restart.
+        let mut known = Duplicates::default();
+        known.watch("orders", 10, Vec::new());
+        let logged = [queue(1), sent(2, "b"), sent(2, "b"), queue(3)];
+        let verdicts = logged.each_ref().map(|position| known.judge(position, 1));
+        let (new, again) = (Verdict::New, Verdict::Duplicate);
+        assert_eq!(verdicts, [new, new, again, new]);
+        let run = |from: usize| logged[from..].iter().map(|position| (position, 2));
+        assert_eq!(known.repeated(run(1)), 3);
+        let mut restarted = Duplicates::new([queue(1), sent(2, "b"), queue(3)]);
+        restarted.watch(
+            "orders",
+            10,
+            Identity::of(logged[1].fingerprint().unwrap()).into_iter().collect(),
+        );
+        assert_eq!(restarted.repeated(run(2)), 2);
+    }
+
+    proptest::proptest! {
+        /// A broker that gives everything unacked again in order, and may give the last
+        /// connection other messages before: without any window each is new exactly once.
+        #[test]
+        fn each_message_of_a_queue_is_new_once_over_lost_connections(
+            lost in proptest::collection::vec((0..60_usize, 0..60_usize, 0..60_usize), 1..20),
+            early in 0..9_usize,
+        ) {
+            let mut known = Duplicates::default();
+            let (mut acked, mut delivered, mut new) = (0_usize, 0_usize, Vec::new());
+            let mut take = |known: &mut Duplicates, connection, run: &[usize], repeated: usize| {
+                for body in &run[repeated..] {
+                    if known.judge(&queue(*body as u128), connection) == Verdict::New {
+                        new.push(*body);
+                    }
+                }
+            };
+            let again = |known: &mut Duplicates, connection, run: &[usize]| {
+                let run: Vec<Position> = run.iter().map(|body| queue(*body as u128)).collect();
+                known.repeated(run.iter().map(|position| (position, connection)))
+            };
+            let mut connection = 0;
+            for (fresh, logged, ack) in lost {
+                connection += 1;
+                // The run is one batch: it is logged as a whole or not at all.
+                let run: Vec<usize> = (acked..delivered).collect();
+                let logged = if logged < run.len() { 0 } else { logged.min(run.len() + fresh) };
+                delivered += fresh;
+                if logged > 0 {
+                    let repeated = again(&mut known, connection, &run);
+                    let taken: Vec<usize> = (acked..acked + logged).collect();
+                    take(&mut known, connection, &taken, repeated);
+                    acked += ack.min(logged);
+                }
+            }
+            connection += 1;
+            let others: Vec<usize> = (delivered..delivered + early).collect();
+            take(&mut known, connection, &others, 0);
+            let run: Vec<usize> = (acked..delivered).collect();
+            let repeated = again(&mut known, connection, &run);
+            take(&mut known, connection, &run, repeated);
+            new.sort_unstable();
+            proptest::prop_assert_eq!(new, (0..delivered + early).collect::<Vec<_>>());
+        }
     }
 }

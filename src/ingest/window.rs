@@ -24,9 +24,14 @@ impl Window {
         window
     }
 
+    /// Whether the message was sent before.
+    pub fn knows(&self, identity: Identity) -> bool {
+        self.known.contains_key(&identity)
+    }
+
     /// Whether the message was sent before; if not, it is remembered.
     pub fn repeats(&mut self, source: &str, identity: Identity) -> bool {
-        if self.known.contains_key(&identity) {
+        if self.knows(identity) {
             return true;
         }
         if self.ids.contains_key(&identity.message_id) && !self.warned {

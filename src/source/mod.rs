@@ -14,6 +14,7 @@
 pub mod amqp;
 pub mod embedded;
 mod gate;
+mod identity;
 pub mod kafka;
 pub mod status;
 

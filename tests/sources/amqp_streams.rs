@@ -1,6 +1,7 @@
 //! RabbitMQ's streams.
 
-use lapin::types::AMQPValue;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use pointd::position::{Mark, Offset};
 use pointd::source::amqp::{AmqpSettings, StreamStart};
 use pointd::source::kafka::GapPolicy;
@@ -179,4 +180,26 @@ fn a_stream_that_is_not_called_one_is_not_read_as_a_queue() {
     });
     assert_eq!(bench.message_count(), 0);
     bench.stop(source);
+}
+
+#[test]
+fn a_queue_whose_messages_have_a_streams_header_is_read_as_the_queue_it_is() {
+    let Some(rabbit) = RabbitMq::shared("a queue with a stream's header") else { return };
+    let offset = || {
+        let mut table = FieldTable::default();
+        table.insert("x-stream-offset".into(), AMQPValue::LongLongInt(7));
+        BasicProperties::default().with_headers(table)
+    };
+    for quorum in [false, true] {
+        let queue = unique("header");
+        rabbit.declare(&queue, quorum);
+        rabbit.publish_with(&queue, vec![("first", offset())]);
+        rabbit.publish(&queue, numbers(0..1));
+        rabbit.publish_with(&queue, vec![("last", offset())]);
+        let bench = Bench::new(Kind::Amqp, true);
+        let source = start(&bench, &settings(rabbit, &queue));
+        bench.wait_for_messages(3);
+        assert_eq!(bench.values(None), ["first", "0", "last"]);
+        bench.stop(source);
+    }
 }

@@ -42,6 +42,11 @@ impl Deliveries {
         self.taken.is_empty()
     }
 
+    /// Whether one waits that can be given out: any but a run that is not over.
+    pub fn has_whole(&self) -> bool {
+        self.taken.front().is_some_and(|taken| !taken.is_run)
+    }
+
     /// Whether the newest batch takes no further delivery.
     pub fn is_full(&self) -> bool {
         self.taken.back().is_some_and(|taken| !self.has_room(taken))
@@ -78,11 +83,29 @@ impl Deliveries {
     }
 
     pub fn pop(&mut self) -> Option<Taken> {
-        self.taken.pop_front()
+        if self.has_whole() { self.taken.pop_front() } else { None }
     }
 
     pub fn give_back(&mut self, taken: Taken) {
         self.taken.push_front(taken);
+    }
+
+    /// Keeps the first that are wanted: none behind one that is not. For a stream, where an ack is
+    /// only room for more.
+    pub fn cut(&mut self, is_wanted: impl Fn(&Item) -> bool) {
+        let mut kept = VecDeque::new();
+        for mut taken in self.taken.drain(..) {
+            let wanted = taken.items.iter().take_while(|item| is_wanted(item)).count();
+            let whole = wanted == taken.items.len();
+            taken.items.truncate(wanted);
+            if wanted > 0 {
+                kept.push_back(taken);
+            }
+            if !whole {
+                break;
+            }
+        }
+        self.taken = kept;
     }
 
     pub fn clear(&mut self) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
-use xxhash_rust::xxh3::xxh3_128;
 
-use crate::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
+use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
+use crate::source::identity::fingerprint;
 use crate::source::{Delivery, Item, Redelivery, What};
 
 /// The broker's own header on what a stream delivers.
@@ -22,6 +22,12 @@ pub fn stream_offset(delivery: &lapin::message::Delivery) -> Option<Offset> {
     }
 }
 
+/// Whether it has the broker's header, or one like it.
+pub fn has_offset(delivery: &lapin::message::Delivery) -> bool {
+    let headers = delivery.properties.headers().as_ref();
+    headers.is_some_and(|headers| headers.inner().contains_key(STREAM_OFFSET))
+}
+
 /// Of a stream. Recognised by its offset when it comes again; its fingerprint is beside it for
 /// a publisher that sends it again.
 pub fn item_of_stream(
@@ -29,36 +35,38 @@ pub fn item_of_stream(
     offset: Offset,
     delivery: lapin::message::Delivery,
 ) -> Item {
-    let identity = fingerprint(&delivery);
+    let message_id = message_id(&delivery);
+    let delivery = message(None, delivery);
     let position = Position {
-        identity: identity.message_id.is_some().then_some(identity),
+        identity: message_id.map(|id| fingerprint(&delivery, Some(id))),
         ..Position::new(Arc::clone(stream), Mark::Next(Offset(offset.0 + 1)))
     };
-    Item { position, what: message(None, delivery) }
+    Item { position, what: What::Message(delivery) }
 }
 
 pub fn item(stream: &Arc<Stream>, came: Redelivery, delivery: lapin::message::Delivery) -> Item {
-    let mark = Mark::Fingerprint(fingerprint(&delivery));
+    let message_id = message_id(&delivery);
+    let delivery = message(Some(came), delivery);
+    let mark = Mark::Fingerprint(fingerprint(&delivery, message_id));
     let position = Position::new(Arc::clone(stream), mark);
-    Item { position, what: message(Some(came), delivery) }
+    Item { position, what: What::Message(delivery) }
 }
 
-fn fingerprint(delivery: &lapin::message::Delivery) -> Fingerprint {
-    let message_id = delivery.properties.message_id().as_ref().map(|id| id.to_string());
-    Fingerprint { body: xxh3_128(&delivery.data), message_id }
+fn message_id(delivery: &lapin::message::Delivery) -> Option<String> {
+    delivery.properties.message_id().as_ref().map(|id| id.to_string())
 }
 
-fn message(redelivered: Option<Redelivery>, delivery: lapin::message::Delivery) -> What {
+fn message(redelivered: Option<Redelivery>, delivery: lapin::message::Delivery) -> Delivery {
     let properties = &delivery.properties;
     // AMQP counts whole seconds.
     let time = properties.timestamp().as_ref().and_then(|seconds| seconds.checked_mul(1000));
-    What::Message(Delivery {
+    Delivery {
         time: time.map_or_else(UnixMillis::now, UnixMillis),
         key: None,
         headers: headers(properties),
         redelivered,
         value: Some(Bytes::from(delivery.data)),
-    })
+    }
 }
 
 /// Properties first, then headers that are text or numbers. Tables and lists (such as

@@ -119,6 +119,15 @@ impl Link {
         Ok(kind.map(|kind| kind.contains("'quorum'")))
     }
 
+    /// Whether the queue is a stream, or that cannot be told. Told as above.
+    pub async fn may_be_stream(&self, settings: &AmqpSettings) -> Result<bool, String> {
+        let asking = self.refusal(&settings.queue, of_type("stream"));
+        let refusal = tokio::time::timeout(CONNECT_TIMEOUT, asking).await;
+        let refusal = refusal.map_err(|_| "no answer about the queue's type")?;
+        let refusal = refusal.map_err(|error| error.to_string())?;
+        Ok(!refusal.is_some_and(|refusal| is_no_stream(&refusal)))
+    }
+
     /// What the broker says against declaring the queue so. It closes the channel with that.
     async fn refusal(&self, queue: &str, arguments: FieldTable) -> lapin::Result<Option<String>> {
         let channel = self.connection.create_channel().await?;
@@ -130,6 +139,13 @@ impl Link {
         };
         Ok(Some(refusal.to_string()))
     }
+}
+
+/// Whether the refusal of a durable stream says that the queue is of another type. A stream is
+/// durable, is nobody's own and stays.
+fn is_no_stream(refusal: &str) -> bool {
+    let about = |argument| current(refusal, argument).is_some();
+    ["x-queue-type", "durable", "exclusive", "auto_delete"].into_iter().any(about)
 }
 
 /// What a refusal says that the argument is; `None` if it is about another one.
@@ -203,5 +219,9 @@ mod tests {
         assert_eq!(current(&refusal("none"), argument), Some("none"));
         assert_eq!(current(&refusal("'dead'"), argument), Some("'dead'"));
         assert_eq!(current(&refusal("none"), "x-queue-type"), None);
+        assert!(!is_no_stream(&refusal("none")));
+        let refusal = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in \
+                       vhost '/': received 'stream' but current is 'classic'";
+        assert!(is_no_stream(refusal));
     }
 }

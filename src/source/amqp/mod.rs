@@ -24,6 +24,7 @@ mod session;
 mod settings;
 mod stream_start;
 mod streams;
+mod take;
 mod watch;
 
 use std::io;
@@ -89,7 +90,10 @@ impl AmqpSource {
                 Ended::Halted => failures = 0,
                 Ended::Lost { error, had_run } => {
                     failures = if had_run { 0 } else { failures.saturating_add(1) };
-                    self.lost(wiring, &error);
+                    if had_run {
+                        numbering.lost = None;
+                    }
+                    self.lost(wiring, error, &mut numbering);
                     tokio::select! {
                         () = wiring.shutdown.asked() => break,
                         () = tokio::time::sleep(self.backoff(failures)) => {}
@@ -100,24 +104,19 @@ impl AmqpSource {
         wiring.status.set_state(State::Stopped);
     }
 
-    fn lost(&self, wiring: &Wiring, error: &str) {
-        let error = error.to_owned();
-        let since = match wiring.status.state() {
-            State::Reconnecting { since, error: before } => {
-                // Said once for as long as it stays the same.
-                if before == error {
-                    return;
-                }
-                since
-            }
-            _ => UnixMillis::now(),
-        };
-        tracing::warn!(
-            source = self.name,
-            queue = self.settings.queue,
-            error,
-            "the queue cannot be read; connecting again"
-        );
+    fn lost(&self, wiring: &Wiring, error: String, numbering: &mut Numbering) {
+        let before = numbering.lost.take();
+        let since = before.as_ref().map_or_else(UnixMillis::now, |(_, since)| *since);
+        // Said once for as long as it stays the same.
+        if before.is_none_or(|(before, _)| before != error) {
+            tracing::warn!(
+                source = self.name,
+                queue = self.settings.queue,
+                error,
+                "the queue cannot be read; connecting again"
+            );
+        }
+        numbering.lost = Some((error.clone(), since));
         wiring.status.set_state(State::Reconnecting { since, error });
     }
 

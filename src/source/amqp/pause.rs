@@ -1,6 +1,6 @@
 //! When nothing more should be fetched, and when again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lapin::Consumer;
@@ -45,10 +45,14 @@ impl Session<'_> {
         let cancelling = link.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
         let cancelled = tokio::time::timeout(CONNECT_TIMEOUT, cancelling).await;
         cancelled.map_err(|_| "no answer to a cancel")?.map_err(|error| error.to_string())?;
-        while let Some(delivery) = consumer.next().await {
-            self.take(Some(delivery), None).await?;
+        loop {
+            let next = tokio::time::timeout(CONNECT_TIMEOUT, consumer.next()).await;
+            match next.map_err(|_| "no end of the deliveries after a cancel")? {
+                Some(delivery) => self.take(Some(delivery))?,
+                None => break,
+            }
         }
-        self.deliveries.end_run();
+        self.end_run();
         Ok(())
     }
 
@@ -67,15 +71,23 @@ impl Session<'_> {
             return Ok(false);
         }
         let offset = match self.settings.is_stream() {
-            true => match self.place(link).await? {
-                Some(offset) => Some(offset),
+            true => {
+                let shutdown = self.wiring.shutdown.clone();
+                let placed = tokio::select! {
+                    () = shutdown.asked() => None,
+                    placed = self.place(link) => placed?,
+                };
                 // Shutdown came first.
-                None => return Ok(false),
-            },
+                let Some(offset) = placed else { return Ok(false) };
+                Some(offset)
+            }
             false => None,
         };
-        let consuming = link.consume(self.settings, offset).await;
+        let consuming = link.consume(self.settings, offset);
+        let consuming = tokio::time::timeout(CONNECT_TIMEOUT, consuming).await;
+        let consuming = consuming.map_err(|_| "no answer to a consume")?;
         link.consumer = Some(consuming.map_err(|error| error.to_string())?);
+        self.consuming_since.get_or_insert_with(Instant::now);
         tracing::info!(source = self.name, queue = self.settings.queue, "consuming");
         self.wiring.status.set_state(State::Running);
         self.show_paused(false);

@@ -4,28 +4,27 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, StreamExt};
-use lapin::message::Delivery;
+use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicCancelOptions};
-use lapin::{Acker, Consumer};
 use prometheus::IntCounter;
 
 use super::deliveries::Deliveries;
-use super::delivery::{item, stream_offset};
-use super::link::Link;
+use super::link::{CONNECT_TIMEOUT, Link};
+use super::streams::Jump;
+use super::take::Run;
 use super::watch::Watch;
 use super::{AmqpSettings, AmqpSource};
 use crate::position::{Offset, Stream};
 use crate::source::status::{State, StreamStatus};
-use crate::source::{Batch, Redelivery, Wiring};
+use crate::source::{Batch, Wiring};
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at the watermark, and two offers of a batch that found no room.
-const TICK: Duration = Duration::from_millis(1);
+pub(super) const TICK: Duration = Duration::from_millis(1);
 /// Likewise while nothing is consumed.
-const PAUSED_TICK: Duration = Duration::from_millis(20);
-/// How long the next of a run of redeliveries is waited for.
-const RUN_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const PAUSED_TICK: Duration = Duration::from_millis(20);
+/// A session that consumed for so long had a connection that was well.
+const WELL_AFTER: Duration = Duration::from_secs(60);
 
 /// What goes on over all sessions.
 #[derive(Default)]
@@ -33,13 +32,15 @@ pub struct Numbering {
     /// Of the last batch; one that was not taken gives its number back.
     pub batch: u64,
     /// Sessions so far: redeliveries of two of them are told apart.
-    connection: u64,
+    pub(super) connection: u64,
     /// Of a stream: what follows the last delivery that was given out.
     pub next: Option<Offset>,
     /// A gap that an operator has accepted.
     pub accepted: Option<super::streams::StreamGap>,
     /// Whether the queue was looked at for a dead-letter exchange.
     asked: bool,
+    /// What the connection was lost for last, and since when, until one is well again.
+    pub(super) lost: Option<(String, crate::position::UnixMillis)>,
 }
 
 pub enum Ended {
@@ -48,7 +49,7 @@ pub enum Ended {
     Halted,
     Lost {
         error: String,
-        /// Whether anything was consumed: if not, the next attempt waits longer.
+        /// Whether something was acked, or consumed for a while: if not, the next attempt waits longer.
         had_run: bool,
     },
 }
@@ -65,14 +66,23 @@ pub struct Session<'a> {
     /// belong to this connection's channel; the next one knows nothing of them.
     pub(super) given: VecDeque<(u64, Acker)>,
     pub(super) deliveries: Deliveries,
-    /// Of a stream: what the next delivery's offset is at least.
+    /// Of a stream: what the next delivery's offset is, unless there is a hole.
     pub(super) expected: Option<Offset>,
+    /// Of a stream: a hole that nobody has looked at yet.
+    pub(super) jump: Option<Jump>,
+    /// What ends the session when everything taken is given out.
+    pub(super) ending: Option<String>,
     /// Of a stream that was never read: its first delivery says where it begins.
     pub(super) begins: bool,
     /// Why it begins anew, if it was read before.
     pub(super) begins_why: Option<String>,
     /// Whether the connection's run of redeliveries has come.
-    had_run: bool,
+    pub(super) had_run: bool,
+    pub(super) run: Option<Run>,
+    /// Whether the queue may be a stream that is not called one.
+    pub(super) doubt: bool,
+    has_acked: bool,
+    pub(super) consuming_since: Option<Instant>,
     pub(super) refused_since: Option<Instant>,
     /// Deliveries of this session.
     pub(super) taken: u64,
@@ -100,9 +110,15 @@ impl<'a> Session<'a> {
             given: VecDeque::new(),
             deliveries: Deliveries::new(settings.batch_messages_max, settings.batch_bytes_max),
             expected: None,
+            jump: None,
+            ending: None,
             begins: false,
             begins_why: None,
             had_run: false,
+            run: None,
+            doubt: false,
+            has_acked: false,
+            consuming_since: None,
             refused_since: None,
             taken: 0,
             watch: Watch::new(),
@@ -123,11 +139,14 @@ impl<'a> Session<'a> {
             self.wiring.metrics.source.reconnects.with_label_values(&[self.name]).inc();
         }
         tracing::info!(source = self.name, queue = self.settings.queue, "connected");
-        self.warn_of_limit(&link).await;
-        self.wiring.status.set_state(State::Running);
+        let shutdown = self.wiring.shutdown.clone();
+        tokio::select! {
+            () = shutdown.asked() => {}
+            () = self.warn_of_limit(&link) => {}
+        }
         let ended = match self.serve(&mut link).await {
             Ok(ended) => ended,
-            Err(error) => Ended::Lost { error, had_run: true },
+            Err(error) => Ended::Lost { error, had_run: self.was_well() },
         };
         self.show_paused(false);
         self.show_blocked(false);
@@ -142,12 +161,18 @@ impl<'a> Session<'a> {
         ended
     }
 
+    fn was_well(&self) -> bool {
+        self.has_acked || self.consuming_since.is_some_and(|since| since.elapsed() > WELL_AFTER)
+    }
+
     /// Once: from RabbitMQ 4.0 on a quorum queue drops what was delivered twenty times.
     async fn warn_of_limit(&mut self, link: &Link) {
         if std::mem::replace(&mut self.numbering.asked, true) || self.settings.is_stream() {
             return;
         }
-        match link.lacks_dead_letter_exchange(self.settings).await {
+        let asking = link.lacks_dead_letter_exchange(self.settings);
+        let Ok(lacks) = tokio::time::timeout(CONNECT_TIMEOUT, asking).await else { return };
+        match lacks {
             Ok(Some(true)) => tracing::warn!(
                 source = self.name,
                 queue = self.settings.queue,
@@ -162,7 +187,15 @@ impl<'a> Session<'a> {
     async fn serve(&mut self, link: &mut Link) -> Result<Ended, String> {
         loop {
             self.ack().await?;
+            self.settle_doubt(link).await?;
+            self.settle_jump(link).await?;
+            self.end_run_in_time();
             self.offer();
+            if self.deliveries.is_empty()
+                && let Some(error) = self.ending.take()
+            {
+                return Err(error);
+            }
             if self.wiring.gate.is_closed() {
                 return Ok(Ended::Halted);
             }
@@ -172,7 +205,8 @@ impl<'a> Session<'a> {
             self.answer_orders();
             self.show_blocked(link.connection.status().blocked());
             self.watch(link).await?;
-            let why = self.pressure();
+            // A run that is cut short is not recognised, and it is bounded.
+            let why = self.pressure().filter(|_| self.run.is_none());
             let Some(mut consumer) = link.consumer.take() else {
                 if !self.resume(link, why).await? {
                     self.alive(link)?;
@@ -191,92 +225,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits for the next delivery, and takes what has come with it.
-    async fn take_some(&mut self, consumer: &mut Consumer) -> Result<(), String> {
-        if !self.deliveries.is_empty() {
-            // No room: what is in flight is bounded by `prefetch`.
-            tokio::time::sleep(TICK).await;
-            return Ok(());
-        }
-        let shutdown = self.wiring.shutdown.clone();
-        tokio::select! {
-            () = shutdown.asked() => Ok(()),
-            // Pressure and orders are looked at though nothing is delivered.
-            () = tokio::time::sleep(if self.given.is_empty() { PAUSED_TICK } else { TICK }) => Ok(()),
-            delivery = consumer.next() => {
-                self.take(delivery, Some(consumer)).await?;
-                while !self.deliveries.is_full() {
-                    let Some(delivery) = consumer.next().now_or_never() else { break };
-                    self.take(delivery, Some(consumer)).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// The broker's cancel is a `None`, a lost channel an error: both end the session. With the
-    /// first redelivery of the connection all that follow it are taken.
-    pub(super) async fn take(
-        &mut self,
-        delivery: Option<lapin::Result<Delivery>>,
-        consumer: Option<&mut Consumer>,
-    ) -> Result<(), String> {
-        let delivery = delivered(delivery)?;
-        self.taken += 1;
-        if !delivery.redelivered || self.had_run || self.settings.is_stream() {
-            return self.push(delivery);
-        }
-        self.had_run = true;
-        let (bytes, acker) = (delivery.data.len(), delivery.acker.clone());
-        self.deliveries.begin_run(self.item(delivery), bytes, acker);
-        let Some(consumer) = consumer else { return Ok(()) };
-        for _ in 1..self.settings.prefetch {
-            let next = tokio::time::timeout(RUN_PAUSE, consumer.next()).await;
-            // The broker sends a run in one go: a pause is its end.
-            let Ok(next) = next else { break };
-            let next = delivered(next)?;
-            let again = next.redelivered;
-            self.push(next)?;
-            if !again {
-                break;
-            }
-        }
-        self.deliveries.end_run();
-        Ok(())
-    }
-
-    /// Whether everything that was delivered is acked.
-    pub(super) fn has_no_more(&self) -> bool {
-        self.given.is_empty() && self.deliveries.is_empty()
-    }
-
-    fn item(&self, delivery: Delivery) -> crate::source::Item {
-        let connection = self.numbering.connection;
-        let came = Redelivery { connection, again: delivery.redelivered };
-        item(self.stream, came, delivery)
-    }
-
-    fn push(&mut self, delivery: Delivery) -> Result<(), String> {
-        match (stream_offset(&delivery), self.settings.is_stream()) {
-            (None, false) => {
-                let (bytes, acker) = (delivery.data.len(), delivery.acker.clone());
-                self.deliveries.push(self.item(delivery), bytes, acker);
-                Ok(())
-            }
-            (Some(offset), true) => {
-                self.push_of_stream(offset, delivery);
-                Ok(())
-            }
-            (Some(_), false) => Err("the queue is a stream: set `stream = true`".into()),
-            (None, true) => Err("the queue is no stream: leave `stream` out".into()),
-        }
-    }
-
-    /// Of a stream, after what came before it was dealt with.
-    pub(super) fn keep(&mut self, item: crate::source::Item, bytes: usize, acker: Acker) {
-        self.deliveries.push(item, bytes, acker);
-    }
-
     fn offer(&mut self) {
         while let Some(mut taken) = self.deliveries.pop() {
             let (count, last) = (taken.items.len() as u64, taken.last_time());
@@ -289,6 +237,9 @@ impl<'a> Session<'a> {
                     self.numbering.next = next.or(self.numbering.next);
                     self.received.inc_by(count);
                     self.status.received(count, last);
+                    if let Some(next) = next {
+                        self.status.set_received(next);
+                    }
                     self.given.push_back((number, taken.acker));
                     self.refused_since = None;
                 }
@@ -311,8 +262,11 @@ impl<'a> Session<'a> {
         }
         let Some((_, acker)) = durable else { return Ok(()) };
         // `Ok(false)`: its channel is gone, and the broker will deliver again.
-        let acked = acker.ack(BasicAckOptions { multiple: true }).await;
-        acked.map(|_| ()).map_err(|error| error.to_string())
+        let acking = acker.ack(BasicAckOptions { multiple: true });
+        let acked = tokio::time::timeout(CONNECT_TIMEOUT, acking).await;
+        let acked = acked.map_err(|_| "an ack could not be sent")?;
+        self.has_acked |= acked.map_err(|error| error.to_string())?;
+        Ok(())
     }
 
     /// No more deliveries; acks for what becomes durable. What was not given out goes back to
@@ -330,7 +284,9 @@ impl<'a> Session<'a> {
         while !self.given.is_empty() && Instant::now() < deadline {
             // Read before the ack: it may rise for the last time just before it ends.
             let ended = self.wiring.watermark.is_ended();
-            if let Err(error) = self.ack().await {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let acked = tokio::time::timeout(left, self.ack()).await;
+            if let Err(error) = acked.unwrap_or_else(|_| Err("no time was left for it".into())) {
                 tracing::warn!(
                     source = self.name,
                     error,
@@ -349,13 +305,5 @@ impl<'a> Session<'a> {
                 "stopped before everything read was durable; the rest will be delivered again"
             );
         }
-    }
-}
-
-fn delivered(delivery: Option<lapin::Result<Delivery>>) -> Result<Delivery, String> {
-    match delivery {
-        Some(Ok(delivery)) => Ok(delivery),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err("the broker cancelled the consumer".into()),
     }
 }

@@ -204,6 +204,18 @@ impl AmqpSettings {
         }
     }
 
+    /// Whether both read the same queue, by a node that both name.
+    pub fn overlaps(&self, other: &AmqpSettings) -> bool {
+        let nodes = |settings: &AmqpSettings| -> Vec<(String, u16, String)> {
+            let addresses = settings.addresses().unwrap_or_default().into_iter();
+            let node =
+                |it: AMQPUri| (it.authority.host.to_ascii_lowercase(), it.authority.port, it.vhost);
+            addresses.map(node).collect()
+        };
+        let theirs = nodes(other);
+        self.queue == other.queue && nodes(self).iter().any(|node| theirs.contains(node))
+    }
+
     pub(super) fn is_stream(&self) -> bool {
         self.stream || self.declare == Declare::Stream
     }
@@ -256,6 +268,22 @@ mod tests {
         assert_eq!(settings.cluster().unwrap(), "/points");
         assert!(!format!("{settings:?}").contains("hush"));
         settings.validate().unwrap();
+    }
+
+    #[test]
+    fn two_that_read_one_queue_overlap() {
+        let of = |url: &str, queue: &str| AmqpSettings::new(url, queue);
+        let ours = of("amqp://me:hush@one/points", "q");
+        let mut third = of("amqp://you@two/points", "q");
+        assert!(ours.overlaps(&of("amqp://you@ONE:5672/points", "q")));
+        assert!(!ours.overlaps(&third));
+        third.hosts = vec!["two".into(), "one".into()];
+        assert!(ours.overlaps(&third) && third.overlaps(&ours));
+        for other in
+            [("amqp://one/points", "r"), ("amqp://one/other", "q"), ("amqp://one:7/points", "q")]
+        {
+            assert!(!ours.overlaps(&of(other.0, other.1)), "{other:?}");
+        }
     }
 
     #[test]

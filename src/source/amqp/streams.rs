@@ -2,7 +2,10 @@
 //!
 //! A stream is read from where the log stands. Before that it is looked at from both ends: what
 //! is missing at its beginning, and a stream that was made anew under its old name, show in no
-//! other way.
+//! other way. Silence is no answer: an idle broker and a slow one are alike.
+//!
+//! The broker keeps notes of its own between the messages, so offsets may have holes. A hole is a
+//! loss only if the stream begins behind it by now.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +22,10 @@ use crate::source::kafka::GapPolicy;
 use crate::source::status::StreamState;
 use crate::source::{Item, Order, What};
 
-/// So long nothing comes at the end of a stream.
-const END_PAUSE: Duration = Duration::from_millis(500);
+/// So long nothing comes at the end of a stream that is only asked for where to begin.
+const END_PAUSE: Duration = Duration::from_secs(1);
+/// So long nothing comes where a decision hangs on it.
+const SILENCE: Duration = Duration::from_secs(5);
 /// After so long the end is where it was met last: a busy stream never pauses.
 const END_MAX: Duration = Duration::from_secs(2);
 /// Between two looks for an operator's decision.
@@ -35,6 +40,13 @@ pub enum StreamGap {
     Anew(Offset, Offset),
 }
 
+/// A hole before a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jump {
+    expected: Offset,
+    came: Offset,
+}
+
 /// What a position says of a stream; `None` for a queue.
 pub fn next_of(item: &Item) -> Option<Offset> {
     match item.position.mark {
@@ -46,17 +58,40 @@ pub fn next_of(item: &Item) -> Option<Offset> {
 impl Session<'_> {
     pub(super) fn push_of_stream(&mut self, offset: Offset, delivery: Delivery) {
         let (bytes, acker) = (delivery.data.len(), delivery.acker.clone());
+        if self.ending.is_some() {
+            return;
+        }
         if std::mem::take(&mut self.begins) {
             let why = self.begins_why.take();
             tracing::info!(source = self.name, %offset, "the stream is read from here on");
             self.keep(self.start(offset, why), 0, acker.clone());
         }
         let mut item = super::delivery::item_of_stream(self.stream, offset, delivery);
-        if self.expected.is_some_and(|expected| offset < expected) {
+        let expected = self.expected.unwrap_or(offset);
+        if offset < expected {
             // The broker begins with the chunk that has the offset. Its ack is another's.
             item.what = What::Moved { why: None };
+        } else {
+            if offset > expected {
+                self.jump.get_or_insert(Jump { expected, came: offset });
+            }
+            self.expected = Some(Offset(offset.0 + 1));
         }
         self.keep(item, bytes, acker);
+    }
+
+    /// Looks at a hole, before what is behind it is given out.
+    pub(super) async fn settle_jump(&mut self, link: &Link) -> Result<(), String> {
+        let Some(Jump { expected, came }) = self.jump.take() else { return Ok(()) };
+        let first = self.first(link).await?.ok_or("no answer to where the stream begins")?;
+        if first <= expected {
+            tracing::debug!(source = self.name, %expected, %came, "a hole between messages");
+            return Ok(());
+        }
+        // What came before it is given out, and then the gap is judged as one at the beginning.
+        self.deliveries.cut(|item| next_of(item).is_none_or(|next| next <= expected));
+        self.ending = Some(StreamGap::Retention(expected, first).to_string());
+        Ok(())
     }
 
     fn start(&self, offset: Offset, why: Option<String>) -> Item {
@@ -73,7 +108,14 @@ impl Session<'_> {
                 return Ok(Some(self.settings.start.argument()));
             }
             // Decided now, or what comes before the first delivery would be missed by a restart.
-            let end = self.end(link, None).await?.unwrap_or_default();
+            // Of what stays silent everything is read: too much, and nothing is missed.
+            let last = StreamStart::Last;
+            let end = self.end(link, last, END_PAUSE, None).await?;
+            let end = match end {
+                None => self.end(link, last, SILENCE, None).await?.unwrap_or_default(),
+                Some(end) => end,
+            };
+            self.status.set_end(end);
             return Ok(Some(StreamStart::At(end).argument()));
         };
         self.expected = Some(next);
@@ -102,17 +144,28 @@ impl Session<'_> {
         if next == Offset(0) {
             return Ok(None);
         }
-        let end = self.end(link, Some(next)).await?.unwrap_or_default();
-        let anew = end < next;
-        Ok(anew.then(|| (StreamGap::Anew(next, end), first.unwrap_or_default())))
+        // Our last message is still there, or what came after it.
+        let ours = StreamStart::At(Offset(next.0 - 1));
+        if self.end(link, ours, END_PAUSE, Some(next)).await? >= Some(next) {
+            return Ok(None);
+        }
+        let end = self.end(link, StreamStart::Last, SILENCE, Some(next)).await?;
+        match (first, end) {
+            (_, Some(end)) if end >= next => Ok(None),
+            (Some(first), Some(end)) => Ok(Some((StreamGap::Anew(next, end), first))),
+            _ => Err(format!(
+                "the stream shows no message, though offset {next} was reached: it is slow, or was \
+                 made anew and is empty"
+            )),
+        }
     }
 
-    /// The first offset that the broker has. `None` if it has nothing.
+    /// The first offset that the broker has. `None` if it says nothing.
     async fn first(&self, link: &Link) -> Result<Option<Offset>, String> {
         let told = |error: lapin::Error| error.to_string();
         let first = StreamStart::First.argument();
-        let (channel, mut consumer) = link.look(self.settings, first).await.map_err(told)?;
-        let found = match tokio::time::timeout(END_PAUSE, consumer.next()).await {
+        let (channel, mut consumer) = looked(link.look(self.settings, first)).await?;
+        let found = match tokio::time::timeout(SILENCE, consumer.next()).await {
             Ok(Some(delivery)) => super::delivery::stream_offset(&delivery.map_err(told)?),
             Ok(None) => return Err("the broker cancelled the consumer".into()),
             Err(_) => None,
@@ -122,13 +175,19 @@ impl Session<'_> {
         Ok(found)
     }
 
-    /// What follows the last offset that the broker has, or `enough` if it has that many.
-    async fn end(&self, link: &Link, enough: Option<Offset>) -> Result<Option<Offset>, String> {
+    /// What follows the last offset that the broker shows, read from `from` on until it is
+    /// silent for `pause`, or `enough` is reached. `None` if it shows nothing.
+    async fn end(
+        &self,
+        link: &Link,
+        from: StreamStart,
+        pause: Duration,
+        enough: Option<Offset>,
+    ) -> Result<Option<Offset>, String> {
         let told = |error: lapin::Error| error.to_string();
-        let last = StreamStart::Last.argument();
-        let (channel, mut consumer) = link.look(self.settings, last).await.map_err(told)?;
+        let (channel, mut consumer) = looked(link.look(self.settings, from.argument())).await?;
         let (mut end, since) = (None, Instant::now());
-        while let Ok(next) = tokio::time::timeout(END_PAUSE, consumer.next()).await {
+        while let Ok(next) = tokio::time::timeout(pause, consumer.next()).await {
             let delivery = next.ok_or("the broker cancelled the consumer")?.map_err(told)?;
             end = super::delivery::stream_offset(&delivery).map(|offset| Offset(offset.0 + 1));
             let met = match enough {
@@ -155,6 +214,8 @@ impl Session<'_> {
             "stream halted. Publish again what is missing if it matters, then accept the gap, or \
              set `gap = \"skip\"` and restart"
         );
+        // An order from before was not given for this gap.
+        self.answer_orders();
         self.status.set_state(StreamState::Halted { why: gap.to_string() });
         halted.set(1);
         let accepted = loop {
@@ -174,4 +235,9 @@ impl Session<'_> {
         self.status.set_state(StreamState::Running);
         accepted
     }
+}
+
+async fn looked<T>(look: impl Future<Output = lapin::Result<T>>) -> Result<T, String> {
+    let looked = tokio::time::timeout(CONNECT_TIMEOUT, look).await;
+    looked.map_err(|_| "no answer to a look at the stream")?.map_err(|error| error.to_string())
 }

@@ -14,7 +14,8 @@ use super::session::Session;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 /// For so many looks in a row messages may wait and none be delivered: with other consumers of
-/// the queue that need not be a fault of ours, and connecting again costs a redelivery.
+/// the queue that need not be a fault of ours, and connecting again costs a redelivery. Where
+/// none ever was, another consumer is the active one and this one stands by.
 const IDLE_LOOKS_MAX: u32 = 6;
 
 pub struct Watch {
@@ -35,7 +36,7 @@ impl Watch {
         if consumers == 0 {
             return Some("the broker has lost the queue's consumer without a word".into());
         }
-        let idle = waiting > 0 && room && taken == self.taken;
+        let idle = waiting > 0 && room && taken > 0 && taken == self.taken;
         self.taken = taken;
         self.idle_looks = if idle { self.idle_looks + 1 } else { 0 };
         (self.idle_looks >= IDLE_LOOKS_MAX)
@@ -76,6 +77,8 @@ mod tests {
     #[test]
     fn a_consumer_that_is_gone_or_gets_nothing_is_noticed() {
         let mut watch = Watch::new();
+        let standby = (0..100).map(|_| watch.judge(2, 7, 0, true)).find(Option::is_some);
+        assert_eq!(standby, None, "another consumer is the active one");
         assert!(watch.judge(0, 0, 0, true).is_some());
         for look in 1..=20 {
             assert_eq!(watch.judge(1, 7, look, true), None, "deliveries come");

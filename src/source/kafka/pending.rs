@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
+use crate::source::identity::fingerprint;
 use crate::source::{Batch, Delivery, Item, What};
 
 /// A partition's place in the source's table.
@@ -155,5 +155,5 @@ impl Pending {
 fn identity(delivery: &Delivery) -> Option<Fingerprint> {
     let (_, id) = delivery.headers.iter().find(|(name, _)| name == MESSAGE_ID)?;
     let message_id = Some(String::from_utf8_lossy(id).into_owned());
-    Some(Fingerprint { body: xxh3_128(delivery.value.as_deref().unwrap_or_default()), message_id })
+    Some(fingerprint(delivery, message_id))
 }
