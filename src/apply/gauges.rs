@@ -1,9 +1,7 @@
-//! What the applier tells the metrics, with the labels of each stream looked up once.
+//! What the applier tells the metrics, with the labels of each stream looked up once a frame.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use prometheus::IntGauge;
 
 use crate::catalog::{Catalog, Outcome};
 use crate::metrics::{Metrics, stream_labels};
@@ -11,14 +9,13 @@ use crate::position::{Mark, Offset, Position, Stream};
 
 pub struct Gauges {
     metrics: Metrics,
-    streams: BTreeMap<Arc<Stream>, IntGauge>,
     /// Where this frame took each stream.
     moved: BTreeMap<Arc<Stream>, Offset>,
 }
 
 impl Gauges {
     pub fn new(metrics: &Metrics) -> Gauges {
-        Gauges { metrics: metrics.clone(), streams: BTreeMap::new(), moved: BTreeMap::new() }
+        Gauges { metrics: metrics.clone(), moved: BTreeMap::new() }
     }
 
     /// Notes one record of the frame, and where it moved its stream. `letter` says whether it
@@ -42,10 +39,10 @@ impl Gauges {
     /// After a frame.
     pub fn publish(&mut self, catalog: &Catalog) {
         for (stream, next) in std::mem::take(&mut self.moved) {
-            let gauge = self.streams.entry(stream).or_insert_with_key(|stream| {
-                let labels = stream_labels(stream);
-                self.metrics.source.applied_offset.with_label_values(&labels.each())
-            });
+            // Once a frame and not kept: a stream that goes takes its gauge with it, and the one
+            // that comes back has a new one.
+            let labels = stream_labels(&stream);
+            let gauge = self.metrics.source.applied_offset.with_label_values(&labels.each());
             gauge.set(next.0 as i64);
         }
         self.metrics.wal.applied_seq.set(catalog.applied().0 as i64);

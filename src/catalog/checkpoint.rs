@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use super::manifest::{CollectionEntry, Manifest};
+use super::manifest::{CollectionEntry, DeadLetterFile, Manifest};
 use super::streams::Streams;
 use super::windows::{Windows, WindowsFile};
-use super::windows_directory;
 use super::{Catalog, CheckpointError, Counters, DeadLetter, Held, MANIFEST};
+use super::{dead_letters_directory, windows_directory};
 use crate::collection::{Collection, Flushed, Sealed};
 use crate::position::Seq;
 use crate::wal::LogId;
@@ -64,6 +64,9 @@ impl Catalog {
         checkpoints.number += 1;
         let written = self.write(sealed, log_id, checkpoints.number);
         checkpoints.stopped = written.as_ref().is_err_and(CheckpointError::is_final);
+        if matches!(written, Err(CheckpointError::NotWritten { .. })) {
+            self.discard(checkpoints.number);
+        }
         written
     }
 
@@ -86,6 +89,21 @@ impl Catalog {
         self.publish(manifest)?;
         install(flushed)?;
         Ok(seq)
+    }
+
+    /// Removes what a failed attempt left, as far as it can be: on a full disk each would leave
+    /// more. Heads that were written whole stay, and the next attempt names them.
+    fn discard(&self, number: u64) {
+        let left = [
+            dead_letters_directory(&self.directory).join(DeadLetterFile::name_of(number)),
+            windows_directory(&self.directory).join(WindowsFile::name_of(number)),
+            self.directory.join(MANIFEST).with_extension("tmp"),
+        ];
+        for path in left.iter().filter(|path| path.exists()) {
+            if let Err(error) = self.disk.remove(path) {
+                tracing::warn!(path = %path.display(), %error, "left by a failed checkpoint");
+            }
+        }
     }
 
     fn flush(

@@ -78,7 +78,11 @@ pub struct DeadLetterFile {
 
 impl DeadLetterFile {
     pub fn name(&self) -> String {
-        format!("{}.jsonl", self.number)
+        DeadLetterFile::name_of(self.number)
+    }
+
+    pub(super) fn name_of(number: u64) -> String {
+        format!("{number}.jsonl")
     }
 }
 

@@ -68,9 +68,15 @@ impl Catalog {
     /// Whether intake must stop, because no dead letter is ever dropped in silence. What is in
     /// the log already is applied all the same, so the bounds are passed by what was on its way.
     pub fn dead_letters_full(&self) -> bool {
+        self.dead_letters_share() >= 1.0
+    }
+
+    /// How many are kept, 1 at the bound; in bytes, if that is more.
+    pub fn dead_letters_share(&self) -> f64 {
         let state = self.state();
-        state.dead_letters.len() >= self.options.dead_letters_max
-            || state.dead_letters.bytes() >= self.options.dead_letter_bytes_max
+        let letters = state.dead_letters.len() as f64 / self.options.dead_letters_max as f64;
+        let bytes = state.dead_letters.bytes() as f64 / self.options.dead_letter_bytes_max as f64;
+        letters.max(bytes)
     }
 
     /// Whether even what was kept for messages on their way is used up: beyond the bounds, so
@@ -146,5 +152,10 @@ impl Catalog {
     pub fn head_bytes(&self) -> u64 {
         let collections = self.collections();
         collections.iter().map(|(_, collection)| collection.head_bytes()).max().unwrap_or(0)
+    }
+
+    /// What all collections have unwritten, in bytes: about what a checkpoint now writes.
+    pub fn heads_bytes(&self) -> u64 {
+        self.collections().iter().map(|(_, collection)| collection.head_bytes()).sum()
     }
 }

@@ -50,7 +50,11 @@ pub struct WindowsFile {
 
 impl WindowsFile {
     pub fn name(&self) -> String {
-        format!("{}.bin", self.number)
+        WindowsFile::name_of(self.number)
+    }
+
+    pub(super) fn name_of(number: u64) -> String {
+        format!("{number}.bin")
     }
 }
 

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use super::state::{State, Which};
 use super::{Collection, CollectionOptions, OpenError};
 use crate::ann::{AnnError, Distance, Fingerprint, Graph, GraphParams, Vectors};
-use crate::disk::publish;
+use crate::disk::{free_bytes, publish};
 use crate::rows::name::FileName;
 use crate::rows::{Segment, SegmentFile};
+
+/// What a graph takes for each row, about.
+const ROW_BYTES: u64 = 144;
 
 impl Vectors for SegmentFile {
     fn values(&self) -> &[f32] {
@@ -62,6 +65,9 @@ impl Collection {
     pub fn build_graph(&self, stop: &mut dyn FnMut() -> bool) -> Result<bool, GraphError> {
         let missing = missing(&self.read(), &self.options);
         let Some((place, number, file)) = missing else { return Ok(false) };
+        if !self.has_room(u64::from(file.rows()) * ROW_BYTES) {
+            return Ok(false);
+        }
         let distance = self.vectors[place].params.distance;
         let build = |source| GraphError::Build { segment: file.path().to_owned(), source };
         let vectors: Arc<dyn Vectors> = Arc::clone(&file) as Arc<dyn Vectors>;
@@ -69,11 +75,27 @@ impl Collection {
         let Some(graph) = graph.map_err(build)? else { return Ok(false) };
         let bytes = graph.save(fingerprint(&file)).map_err(build)?;
         let path = self.graph_path(place, number);
-        publish(&self.disk, &path, &bytes, "a graph, so that it need not be built again")
-            .map_err(|source| GraphError::Save { file: path, source })?;
+        match self.has_room(bytes.len() as u64) {
+            true => {
+                publish(&self.disk, &path, &bytes, "a graph, so that it need not be built again")
+                    .map_err(|source| GraphError::Save { file: path, source })?
+            }
+            false => tracing::warn!(
+                file = %path.display(),
+                "graph not saved: the disk is full but for the reserve. It is in use until the \
+                 process ends"
+            ),
+        }
         self.attach(place, number, graph);
         self.gauges.graph_built(place);
         Ok(true)
+    }
+
+    /// Whether the disk has so much free beyond the reserve, as far as that can be told.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let reserve = self.options.reserve_bytes;
+        let enough = |free: u64| free > reserve.saturating_add(bytes);
+        reserve == 0 || free_bytes(&self.directory).map_or(true, enough)
     }
 
     fn attach(&self, place: usize, number: u32, graph: Graph) {

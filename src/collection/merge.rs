@@ -6,10 +6,12 @@
 //! replaced it is still in memory, because the output is named only by a manifest that has
 //! the replacement too: merges, seals and manifests take turns on the maintenance thread.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use roaring::RoaringBitmap;
 
@@ -25,6 +27,8 @@ const SIMILAR_MIN: usize = 4;
 const INPUTS_MAX: usize = 16;
 /// Rows moved in one hold of the lock.
 const HOLD_ROWS: usize = 4096;
+/// Between two looks of a running merge at the room of the disk.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What a merge works on, as of one moment.
 struct Inputs {
@@ -35,11 +39,24 @@ struct Inputs {
 }
 
 impl Collection {
-    /// Does at most one merge; true if it did. The inputs' files stay until
+    /// Does at most one merge, if the disk has room for it beside the reserve; true if it did. The inputs' files stay until
     /// [`Collection::remove_obsolete`]. On the thread that flushes and installs.
     pub fn merge(&self, cancel: &AtomicBool) -> io::Result<bool> {
         let Some(inputs) = choose(&self.read(), &self.options) else { return Ok(false) };
-        let cancelled = || cancel.load(Ordering::Relaxed);
+        if !self.has_room(output_bytes(&inputs)) {
+            return Ok(false);
+        }
+        let (looked, full) = (Cell::new(Instant::now()), Cell::new(false));
+        let cancelled = || {
+            if looked.get().elapsed() >= LOOK_EVERY {
+                looked.set(Instant::now());
+                if !self.has_room(0) {
+                    tracing::info!("a merge was given up: the disk is full but for the reserve");
+                    full.set(true);
+                }
+            }
+            full.get() || cancel.load(Ordering::Relaxed)
+        };
         let tombstones = self.tombstones(&inputs);
         if self.read().sealing {
             return Ok(false);
@@ -120,6 +137,18 @@ impl Collection {
         }
         self.gauges.rows(&state);
     }
+}
+
+/// About as large as what is live of the inputs.
+fn output_bytes(inputs: &Inputs) -> u64 {
+    let each = inputs.segments.iter().map(|(_, segment, live)| match segment {
+        Segment::File(file) => {
+            let (rows, bytes) = (u64::from(file.rows()).max(1), file.written().length_bytes);
+            (u128::from(bytes) * u128::from(live.len()) / u128::from(rows)) as u64
+        }
+        Segment::Memory(_) => 0,
+    });
+    each.sum()
 }
 
 /// The slots whose null rows have something to hide in another file.

@@ -75,6 +75,8 @@ pub struct CollectionOptions {
     pub dead_share_max: f64,
     /// Payload indexes that are made because filters often read many payloads. Default 8.
     pub automatic_indexes_max: usize,
+    /// What merges and graphs leave free of the disk. Default 0: nothing.
+    pub reserve_bytes: u64,
 }
 
 impl Default for CollectionOptions {
@@ -84,6 +86,7 @@ impl Default for CollectionOptions {
             segment_rows_max: 1_000_000,
             dead_share_max: 0.3,
             automatic_indexes_max: 8,
+            reserve_bytes: 0,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::Sender;
+
 use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::disk::ballast::Ballast;
@@ -28,9 +30,17 @@ pub(super) fn duplicates(
 }
 
 /// What intake looks at to stop in time.
-pub(super) fn gauges(settings: &Settings, catalog: &Arc<Catalog>) -> Gauges {
-    let directory = settings.storage.dir.clone();
-    let (full, over) = (catalog.clone(), catalog.clone());
+pub(super) fn gauges(
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+    checkpoint: &Sender<()>,
+) -> Gauges {
+    let storage = &settings.storage;
+    let directory = storage.dir.clone();
+    let (heads, share, over) = (catalog.clone(), catalog.clone(), catalog.clone());
+    let (checkpoint, enough) = (checkpoint.clone(), storage.reserve_bytes());
+    // Collections that are written to at the same time fill a head each.
+    let logs = storage.reserve_bytes.is_none().then(|| storage.log_file_bytes.saturating_mul(3));
     // What brokers have delivered by the time a bound is reached can all be poison.
     let prefetched: usize =
         settings.source.iter().filter_map(|it| Some(usize::from(it.amqp.as_ref()?.prefetch))).sum();
@@ -39,9 +49,17 @@ pub(super) fn gauges(settings: &Settings, catalog: &Arc<Catalog>) -> Gauges {
         settings.storage.dead_letter_bytes_max / 10 + settings.ingest.queue_bytes_max as u64;
     Gauges {
         disk_free_bytes: Arc::new(move || free_bytes(&directory).ok()),
-        reserve_bytes: settings.storage.reserve_bytes(),
-        dead_letters_full: Arc::new(move || full.dead_letters_full()),
+        reserve_bytes: Arc::new(move || match logs {
+            Some(logs) => logs.saturating_add(heads.heads_bytes()).max(enough),
+            None => enough,
+        }),
+        resume_bytes: storage.log_file_bytes,
+        dead_letters_share: Arc::new(move || share.dead_letters_share()),
         dead_letters_over: Arc::new(move || over.dead_letters_over(more, more_bytes)),
+        make_room: Arc::new(move || {
+            // One that is asked for already will do.
+            let _ = checkpoint.try_send(());
+        }),
     }
 }
 

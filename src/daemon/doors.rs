@@ -15,7 +15,7 @@ use crate::api::{
 use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::ingest::{Decoder, DurableOffsets, Submit, SubmitError, Submitted};
-use crate::operation::{Body, Message, Operation};
+use crate::operation::{Body, Message, Operation, Redrive};
 use crate::position::{Offset, Stream};
 use crate::source::Order;
 use crate::source::status::{SourceReport, Status};
@@ -39,18 +39,26 @@ impl Writes for LogWrites {
             let why = "so many dead letters are kept that no further one has room".into();
             return std::future::ready(Err(WriteError::Stopped { why })).boxed();
         }
-        if !message.waits && self.submit.disk_full() && grows(&message) {
-            let why =
-                "the disk is full but for storage.reserve_bytes, which is kept for deletes".into();
-            return std::future::ready(Err(WriteError::Stopped { why })).boxed();
+        if grows(&message) && self.submit.disk_full() {
+            return std::future::ready(Err(no_room())).boxed();
         }
         durable(self.submit.write(message)).boxed()
     }
 
     fn decide(&self, body: Body) -> BoxFuture<'static, Result<Written, WriteError>> {
+        // What is dropped makes room.
+        let adds = |redrive: &Redrive| redrive.attempt.as_ref().is_ok_and(grows);
+        if matches!(&body, Body::Redrive(redrive) if adds(redrive)) && self.submit.disk_full() {
+            return std::future::ready(Err(no_room())).boxed();
+        }
         let submitted = self.submit.decide(body);
         durable(submitted).boxed()
     }
+}
+
+fn no_room() -> WriteError {
+    let why = "the disk is full but for storage.reserve_bytes, which is kept for deletes".into();
+    WriteError::Stopped { why }
 }
 
 async fn durable(submitted: Result<Submitted, SubmitError>) -> Result<Written, WriteError> {

@@ -30,7 +30,7 @@ use crate::shutdown::Shutdown;
 use crate::source::{Gate, Watermark};
 use crate::wal;
 
-/// More than intake can make: its own bound is 256 MiB, a batch's far less.
+/// More than intake makes: twice its own bound of 256 MiB, and less than one record beyond it.
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
 type Stage = JoinHandle<Result<(), DaemonError>>;
@@ -81,7 +81,7 @@ impl Stages {
         };
         let replay_bytes = recovered.replayed_bytes;
         let applier = applier(settings, &catalog, reject, replay_bytes, lines, metrics, shutdown);
-        let valve = Valve::new(gauges(settings, &catalog), metrics);
+        let valve = Valve::new(gauges(settings, &catalog, &checkpoint), metrics);
         let (queue, ends) = Queue::new(&settings.ingest, valve.clone(), metrics);
         let work = ends.work.clone();
         let offsets = DurableOffsets::new(&positions);
@@ -151,9 +151,9 @@ impl Stages {
                     .into()
             })
         });
-        let catalog = self.catalog.clone();
+        let valve = self.valve.clone();
         readiness.add(move || {
-            catalog.dead_letters_full().then(|| {
+            valve.dead_letters_full().then(|| {
                 "so many dead letters are kept that intake has stopped: look at /dead-letters, \
                  then raise storage.dead_letters_max or dead_letter_bytes_max and restart"
                     .into()
@@ -238,7 +238,7 @@ fn open(
     let storage = &settings.storage;
     let log = wal::Options {
         file_bytes: storage.log_file_bytes,
-        // A frame is closed at ingest.frame_bytes_max and may pass it by one batch.
+        // What goes into one frame is twice ingest.frame_bytes_max at most, or one record.
         frame_bytes_max: FRAME_BYTES_MAX,
     };
     let mut catalog = storage.catalog_options();
@@ -351,6 +351,7 @@ impl crate::config::StorageSettings {
             segment_rows_max: self.segment_rows_max,
             dead_share_max: self.dead_share_max,
             automatic_indexes_max: self.automatic_indexes_max,
+            reserve_bytes: self.reserve_bytes(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Disk, free_bytes};
@@ -20,16 +21,25 @@ pub struct Ballast {
     reserve_bytes: u64,
     /// Held while it is made or given up.
     changing: Mutex<()>,
+    /// Its room is a checkpoint's, which has not ended yet.
+    lent: AtomicBool,
 }
 
 impl Ballast {
     /// Of `bytes`; made when the volume has so many free beyond `reserve_bytes`.
     pub fn new(disk: &Disk, directory: &Path, bytes: u64, reserve_bytes: u64) -> Ballast {
         let (disk, directory) = (disk.clone(), directory.to_owned());
-        Ballast { disk, directory, bytes, reserve_bytes, changing: Mutex::default() }
+        Ballast {
+            disk,
+            directory,
+            bytes,
+            reserve_bytes,
+            changing: Mutex::default(),
+            lent: AtomicBool::new(false),
+        }
     }
 
-    /// Removes the file. True if it was there.
+    /// Removes the file: from now on its room is the next checkpoint's. True if it was there.
     pub fn give_up(&self) -> bool {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.directory.join(NAME);
@@ -38,6 +48,7 @@ impl Ballast {
         }
         match self.disk.remove(&path) {
             Ok(()) => {
+                self.lent.store(true, Ordering::Release);
                 tracing::error!(
                     bytes = self.bytes,
                     "the ballast was given up: a checkpoint may use its room. Make room on the \
@@ -50,6 +61,16 @@ impl Ballast {
                 false
             }
         }
+    }
+
+    /// Whether a checkpoint is to have the room that was given up: whoever else wants it waits.
+    pub fn is_lent(&self) -> bool {
+        self.lent.load(Ordering::Acquire)
+    }
+
+    /// That checkpoint has ended.
+    pub fn settle(&self) {
+        self.lent.store(false, Ordering::Release);
     }
 
     /// Makes the file if it is not there whole and there is room for it.
@@ -92,7 +113,10 @@ mod tests {
         assert!(!ballast.give_up());
         ballast.restore();
         assert_eq!(path.metadata().unwrap().len(), 1 << 20);
-        assert!(ballast.give_up() && !path.exists());
+        assert!(ballast.give_up() && !path.exists() && ballast.is_lent());
+        assert!(!ballast.give_up() && ballast.is_lent());
+        ballast.settle();
+        assert!(!ballast.is_lent());
         // A power cut left half of it.
         std::fs::write(&path, [0; 7]).unwrap();
         ballast.restore();

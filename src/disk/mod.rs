@@ -183,9 +183,16 @@ pub fn publish(disk: &Disk, path: &Path, bytes: &[u8], why: &'static str) -> io:
     if temporary.exists() {
         disk.remove(&temporary)?;
     }
-    let file = disk.create(&temporary)?;
-    file.write_at(bytes, 0)?;
-    file.sync(why)?;
+    let write = || {
+        let file = disk.create(&temporary)?;
+        file.write_at(bytes, 0)?;
+        file.sync(why)
+    };
+    if let Err(error) = write() {
+        // On a full disk half a file is in the way.
+        let _ = disk.remove(&temporary);
+        return Err(error);
+    }
     disk.rename(&temporary, path)?;
     let directory = path.parent().unwrap_or(Path::new("."));
     disk.sync_dir(directory, why)

@@ -1,33 +1,31 @@
 //! The one thread that appends: what is waiting becomes one frame, one fsync, and then the
 //! acknowledgements of everything in it.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crossbeam_channel::{RecvTimeoutError, Sender, TryRecvError};
-use tokio::sync::oneshot;
 
-use super::decode::Decoded;
+use super::DurableOffsets;
+use super::decode::{Decoded, DecodedBatch};
 use super::duplicates::{Duplicates, Verdict};
+use super::frame::{Frame, Unnumbered, first_frame};
 use super::handed::Handed;
 use super::pressure::Valve;
 use super::queue::{Entry, PendingBatch, QueueEnds, Write};
-use crate::catalog::{self, Durable, Outcome};
+use crate::catalog;
 use crate::disk::ballast::Ballast;
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, encode};
-use crate::position::{Mark, Offset, Position, Seq, Stream, UnixMillis};
+use crate::position::{Mark, Seq, Stream};
 use crate::shutdown::Shutdown;
-use crate::source::Watermark;
 use crate::wal::{AppendError, Appended, Draft, Trimmer, Wal};
 
 /// Between two tries to append to a full disk.
 const ROOM_PAUSE: Duration = Duration::from_millis(500);
-/// How long a checkpoint may take to make room with what the ballast left.
-const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two checkpoints that are asked for meanwhile.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks at an applier that stood still.
 const APPLIER_LOOK: Duration = Duration::from_millis(50);
 
@@ -54,32 +52,6 @@ pub struct AppenderEnds {
     pub metrics: Metrics,
 }
 
-/// How far each partition is in the log and fsynced. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct DurableOffsets(Arc<RwLock<HashMap<Arc<Stream>, Offset>>>);
-
-impl DurableOffsets {
-    /// `None` for a queue, and for a partition of which nothing was ever appended.
-    pub fn get(&self, stream: &Stream) -> Option<Offset> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(stream).copied()
-    }
-
-    /// From the positions the log stands at after recovery.
-    pub fn new(positions: &[Position]) -> Self {
-        let offsets = DurableOffsets::default();
-        for position in positions {
-            if let Mark::Next(next) = position.mark {
-                offsets.set(&position.stream, next);
-            }
-        }
-        offsets
-    }
-
-    fn set(&self, stream: &Arc<Stream>, next: Offset) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(stream.clone(), next);
-    }
-}
-
 /// Takes the queue's entries in order, frame by frame.
 pub struct Appender {
     queue: QueueEnds,
@@ -89,25 +61,8 @@ pub struct Appender {
     frame: Frame,
     /// Taken from the queue and not yet decoded when the last frame was closed.
     waiting: Option<PendingBatch>,
-}
-
-/// A frame being filled, and what to tell once it is durable.
-#[derive(Default)]
-struct Frame {
-    drafts: Vec<Draft>,
-    records: Vec<Unnumbered>,
-    bytes: usize,
-    watermarks: Vec<(Watermark, u64)>,
-    held_bytes: usize,
-}
-
-/// A record whose seq comes with the append.
-struct Unnumbered {
-    time: UnixMillis,
-    position: Option<Position>,
-    body: Body,
-    durable: Option<oneshot::Sender<Seq>>,
-    reply: Option<oneshot::Sender<Outcome>>,
+    /// When a checkpoint was last asked for.
+    asked_at: Option<Instant>,
 }
 
 impl Appender {
@@ -115,7 +70,15 @@ impl Appender {
         let trimmer = ends.wal.trimmer();
         let applier = ends.applier.clone();
         let handed = Handed::new(applier, ends.frames_max, ends.reserve_bytes, ends.valve.clone());
-        Appender { queue, ends, trimmer, handed, frame: Frame::default(), waiting: None }
+        Appender {
+            queue,
+            ends,
+            trimmer,
+            handed,
+            frame: Frame::default(),
+            waiting: None,
+            asked_at: None,
+        }
     }
 
     /// Runs until every entrance of the queue is dropped and all that came in is durable. An
@@ -185,8 +148,12 @@ impl Appender {
         true
     }
 
-    fn take_batch(&mut self, batch: PendingBatch, decoded: Vec<Decoded>) {
+    /// Judged as a whole, however many frames come of it.
+    fn take_batch(&mut self, batch: PendingBatch, decoded: DecodedBatch) {
+        self.queue.ahead.0.taken();
         self.frame.held_bytes += batch.bytes;
+        self.frame.decoded_bytes += decoded.bytes;
+        let decoded = decoded.items;
         if batch.gate.refuses(batch.number) {
             return;
         }
@@ -257,25 +224,36 @@ impl Appender {
         self.frame.push(record, None, write.encoded);
     }
 
+    /// Of a batch in several frames nothing is acknowledged before the last: what comes again of
+    /// it is recognised.
     fn write(&mut self) -> Result<(), AppendError> {
         let mut frame = std::mem::take(&mut self.frame);
-        let records = std::mem::take(&mut frame.records);
-        if !frame.drafts.is_empty() {
-            let appended = self.append(&frame.drafts)?;
-            self.count(&appended, frame.drafts.len());
-            self.show_offsets(&records);
-            frame.acknowledge();
+        let mut records = std::mem::take(&mut frame.records);
+        let mut rest = &frame.drafts[..];
+        while !rest.is_empty() {
+            let count = first_frame(rest, self.ends.frame_bytes_max);
+            let (drafts, behind) = rest.split_at(count);
+            let appended = self.append(drafts)?;
+            self.count(&appended, count);
+            self.show_offsets(&records[..count]);
+            if behind.is_empty() {
+                for (watermark, number) in frame.watermarks.drain(..) {
+                    watermark.raise(number);
+                }
+            }
             let seqs = appended.first.0..=appended.last.0;
             let durable =
-                records.into_iter().zip(seqs).map(|(record, seq)| record.durable(Seq(seq)));
+                records.drain(..count).zip(seqs).map(|(record, seq)| record.durable(Seq(seq)));
             // The applier outlives the appender; if it is gone it has said why and the process
             // is ending. What is durable is applied at the next start.
-            let frame = catalog::Frame { records: durable.collect(), bytes: appended.bytes };
+            let handed = catalog::Frame { records: durable.collect(), bytes: appended.bytes };
             self.ends.valve.appended(appended.bytes);
-            self.handed.send(frame);
+            self.handed.send(handed);
+            rest = behind;
         }
         frame.acknowledge();
         self.queue.held.give_back(frame.held_bytes);
+        self.queue.ahead.0.give_back(frame.decoded_bytes);
         frame.drafts.clear();
         self.frame.drafts = frame.drafts;
         Ok(())
@@ -285,12 +263,15 @@ impl Appender {
     /// queue fills behind it, the sources pause, and reads go on.
     fn append(&mut self, drafts: &[Draft]) -> Result<Appended, AppendError> {
         loop {
+            self.hold_off(drafts);
             match self.ends.wal.append(drafts) {
                 Err(error @ AppendError::NoRoom { .. }) if !self.ends.shutdown.is_asked() => {
                     if !self.ends.no_room.swap(true, Ordering::AcqRel) {
                         tracing::error!(%error, "no room for the log: waiting until there is");
                     }
-                    if !self.make_room() {
+                    let lent = self.ends.ballast.as_ref().is_some_and(|it| it.give_up());
+                    self.ask_for_checkpoint();
+                    if !lent {
                         std::thread::sleep(ROOM_PAUSE);
                     }
                 }
@@ -304,23 +285,27 @@ impl Appender {
         }
     }
 
-    /// Gives up the ballast, if it is there, and lets a checkpoint use it before the log does:
-    /// only that makes log files go.
-    fn make_room(&self) -> bool {
-        if !self.ends.ballast.as_ref().is_some_and(|ballast| ballast.give_up()) {
-            return false;
-        }
-        let before = self.trimmer.bytes();
-        // One that is asked for already will do.
-        let _ = self.ends.checkpoint.try_send(());
-        let deadline = Instant::now() + CHECKPOINT_PATIENCE;
-        while self.trimmer.bytes() >= before
-            && Instant::now() < deadline
+    /// The ballast's room is the checkpoint's: only that makes log files go. Until it has ended
+    /// no new one is made.
+    fn hold_off(&mut self, drafts: &[Draft]) {
+        let Some(ballast) = self.ends.ballast.clone() else { return };
+        while ballast.is_lent()
+            && self.ends.wal.needs_file(drafts)
             && !self.ends.shutdown.is_asked()
         {
+            self.ends.no_room.store(true, Ordering::Release);
+            self.ask_for_checkpoint();
             std::thread::sleep(APPLIER_LOOK);
         }
-        true
+    }
+
+    /// Now, and no more often than every few seconds.
+    fn ask_for_checkpoint(&mut self) {
+        if self.asked_at.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
+            self.asked_at = Some(Instant::now());
+            // One that is asked for already will do.
+            let _ = self.ends.checkpoint.try_send(());
+        }
     }
 
     /// Sets the durable offset of each partition in the frame, once.
@@ -346,43 +331,5 @@ impl Appender {
         wal.fsync_seconds.observe(appended.fsync.as_secs_f64());
         wal.durable_seq.set(appended.last.0 as i64);
         wal.bytes.set(self.trimmer.bytes() as i64);
-    }
-}
-
-impl Frame {
-    /// Nothing to write and nothing to tell.
-    fn is_empty(&self) -> bool {
-        self.drafts.is_empty() && self.watermarks.is_empty() && self.held_bytes == 0
-    }
-
-    /// Lets the sources commit or ack what is durable now.
-    fn acknowledge(&mut self) {
-        for (watermark, number) in self.watermarks.drain(..) {
-            watermark.raise(number);
-        }
-    }
-
-    fn push(&mut self, record: Unnumbered, position: Option<Bytes>, body: Bytes) {
-        let draft = Draft { time: record.time, position, body };
-        self.bytes += draft.frame_bytes();
-        self.drafts.push(draft);
-        self.records.push(record);
-    }
-}
-
-impl Unnumbered {
-    /// Tells who waits for durability, and goes on to the applier.
-    fn durable(self, seq: Seq) -> Durable {
-        if let Some(durable) = self.durable {
-            // A caller that has gone away stops nothing.
-            let _ = durable.send(seq);
-        }
-        Durable {
-            seq,
-            time: self.time,
-            position: self.position,
-            body: self.body,
-            reply: self.reply,
-        }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
+use super::ahead::Ahead;
 use crate::format::{self, Decoding, Format, Incoming};
 use crate::metrics::{Metrics, stream_labels};
-use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection, encode};
+use crate::operation::{Body, Message, Operation, Original, Reason, Refusal, Rejection, encode};
 use crate::position::{Position, Stream, UnixMillis};
 use crate::source::{Batch, Delivery, Item, Redelivery, What};
 
@@ -25,12 +26,38 @@ pub struct Decoded {
     pub halts: bool,
 }
 
+impl Decoded {
+    /// What it takes in memory, about: encoded, and beside it in pieces.
+    fn bytes(&self) -> usize {
+        // Of a point or a vector, beside its content.
+        const PIECE_BYTES: usize = 96;
+        let pieces = match &self.body {
+            Body::Message(message) => message.operations.iter().map(Operation::pieces).sum(),
+            _ => 0,
+        };
+        size_of::<Decoded>()
+            + self.position_encoded.len()
+            + 2 * self.body_encoded.len()
+            + pieces * PIECE_BYTES
+    }
+}
+
+/// What became of a batch.
+pub(super) struct DecodedBatch {
+    pub items: Vec<Decoded>,
+    /// What they take in memory, about.
+    pub bytes: usize,
+}
+
 /// A batch for a worker.
 pub struct Work {
+    /// Its place in the queue, from 0.
+    pub(super) place: u64,
+    pub(super) ahead: Arc<Ahead>,
     /// The source's place in [`Decoder::sources`].
     pub(super) source: usize,
     pub(super) batch: Batch,
-    pub(super) decoded: Sender<Vec<Decoded>>,
+    pub(super) decoded: Sender<DecodedBatch>,
 }
 
 /// Whether a message looks as if it could be applied now. It decides nothing but whether the
@@ -55,28 +82,36 @@ pub struct Decoder {
 
 /// A worker's life: until the queue has no entrance left and is empty.
 pub fn run_worker(decoder: &Decoder, work: &Receiver<Work>) {
-    for Work { source, batch, decoded } in work {
-        let items = decoder.decode_batch(source, batch.items);
+    for Work { place, ahead, source, batch, decoded } in work {
+        let items = decoder.decode_batch(source, batch.items, place, &ahead);
         // The appender drops its end only when the process is ending.
         let _ = decoded.send(items);
     }
 }
 
 impl Decoder {
-    fn decode_batch(&self, source: usize, items: Vec<Item>) -> Vec<Decoded> {
+    fn decode_batch(
+        &self,
+        source: usize,
+        items: Vec<Item>,
+        place: u64,
+        ahead: &Ahead,
+    ) -> DecodedBatch {
         let mut counts = RunCounts { metrics: &self.metrics, stream: None, count: 0 };
-        let decoded = items
-            .into_iter()
-            .map(|item| {
-                let decoded = self.decode(source, item);
-                if matches!(decoded.body, Body::Message(_)) {
-                    counts.count(&decoded.position.stream);
-                }
-                decoded
-            })
-            .collect();
+        let mut batch = DecodedBatch { items: Vec::with_capacity(items.len()), bytes: 0 };
+        for item in items {
+            ahead.wait(place);
+            let decoded = self.decode(source, item);
+            if matches!(decoded.body, Body::Message(_)) {
+                counts.count(&decoded.position.stream);
+            }
+            let bytes = decoded.bytes();
+            ahead.decoded(bytes);
+            batch.bytes += bytes;
+            batch.items.push(decoded);
+        }
         counts.flush();
-        decoded
+        batch
     }
 
     fn decode(&self, source: usize, item: Item) -> Decoded {

@@ -14,10 +14,13 @@
 //! holds it. Duplicates are recognised here, at the one place where everything passes in
 //! order, and nowhere else.
 
+mod ahead;
 mod appender;
 mod decode;
 mod duplicates;
+mod frame;
 mod handed;
+mod offsets;
 mod pressure;
 mod queue;
 #[cfg(test)]
@@ -26,10 +29,11 @@ mod window;
 
 use serde::{Deserialize, Serialize};
 
-pub use appender::{Appender, AppenderEnds, DurableOffsets};
+pub use appender::{Appender, AppenderEnds};
 pub use decode::{Decoder, DoubtCheck, SourceDecoding, Work, run_worker};
 pub use duplicates::Duplicates;
 pub use handed::applier_channel;
+pub use offsets::DurableOffsets;
 pub use pressure::{Ask, Gauges, Valve};
 pub use queue::{Intake, Queue, QueueEnds, Submit, SubmitError, Submitted};
 

@@ -13,6 +13,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// And after so much was appended, however soon.
 const LOOK_BYTES: u64 = 8 << 20;
 
+/// Between two checkpoints that are asked for while the disk is full.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// Letters that were too many press until no larger share of their bound is kept.
+const LETTERS_OFF: f64 = 0.9;
+
 /// Asked now and then, from any thread.
 pub type Ask<T> = Arc<dyn Fn() -> T + Send + Sync>;
 
@@ -22,11 +27,30 @@ pub struct Gauges {
     /// Bytes of the disk that are free; `None` where it cannot be told.
     pub disk_free_bytes: Ask<Option<u64>>,
     /// Below so many nothing more is fetched. 0: that is never looked at.
-    pub reserve_bytes: u64,
-    /// As many dead letters as may be.
-    pub dead_letters_full: Ask<bool>,
+    pub reserve_bytes: Ask<u64>,
+    /// Beyond a tenth more than that, so many have to be free before something is fetched again.
+    pub resume_bytes: u64,
+    /// How many dead letters are kept, 1 at their bound.
+    pub dead_letters_share: Ask<f64>,
     /// And what was kept for messages on their way is used up, too.
     pub dead_letters_over: Ask<bool>,
+    /// Asks for a checkpoint, which lets log files go and those of deleted collections.
+    pub make_room: Ask<()>,
+}
+
+#[cfg(test)]
+impl Gauges {
+    /// Nothing presses, ever.
+    pub fn open() -> Gauges {
+        Gauges {
+            disk_free_bytes: Arc::new(|| None),
+            reserve_bytes: Arc::new(|| 0),
+            resume_bytes: 0,
+            dead_letters_share: Arc::new(|| 0.0),
+            dead_letters_over: Arc::new(|| false),
+            make_room: Arc::new(|| ()),
+        }
+    }
 }
 
 /// Shared by the doors of the queue and the appender.
@@ -35,9 +59,12 @@ pub struct Valve {
     disk_full: AtomicBool,
     applier_behind: AtomicBool,
     queue_full: AtomicBool,
+    letters_full: AtomicBool,
     begun: Instant,
     /// When the disk is looked at again: milliseconds since `begun`.
     look_at_ms: AtomicU64,
+    /// And when a checkpoint is asked for again.
+    ask_at_ms: AtomicU64,
     appended: AtomicU64,
     metrics: Metrics,
 }
@@ -49,8 +76,10 @@ impl Valve {
             disk_full: AtomicBool::new(false),
             applier_behind: AtomicBool::new(false),
             queue_full: AtomicBool::new(false),
+            letters_full: AtomicBool::new(false),
             begun: Instant::now(),
             look_at_ms: AtomicU64::new(0),
+            ask_at_ms: AtomicU64::new(0),
             appended: AtomicU64::new(0),
             metrics: metrics.clone(),
         })
@@ -59,19 +88,12 @@ impl Valve {
     /// Nothing presses, ever.
     #[cfg(test)]
     pub fn open(metrics: &Metrics) -> Arc<Valve> {
-        let gauges = Gauges {
-            disk_free_bytes: Arc::new(|| None),
-            reserve_bytes: 0,
-            dead_letters_full: Arc::new(|| false),
-            dead_letters_over: Arc::new(|| false),
-        };
-        Valve::new(gauges, metrics)
+        Valve::new(Gauges::open(), metrics)
     }
 
     /// Why nothing more should be fetched. `share` is how full the queue is, 1 at its bound.
     pub(super) fn pressure(&self, share: f64) -> Option<Pressure> {
-        let letters = (self.gauges.dead_letters_full)();
-        self.show(Pressure::DeadLettersFull, letters);
+        let letters = self.dead_letters_full();
         // On above three quarters, off below a half: a source that pauses gives up its consumer.
         if share > 0.75 || (share < 0.5 && self.queue_full.load(Ordering::Relaxed)) {
             self.queue_full.store(share > 0.75, Ordering::Relaxed);
@@ -87,6 +109,18 @@ impl Valve {
             return Some(Pressure::ApplierBehind);
         }
         self.queue_full.load(Ordering::Relaxed).then_some(Pressure::QueueFull)
+    }
+
+    /// As many dead letters as may be, or as many as were a while ago and not enough have gone.
+    pub fn dead_letters_full(&self) -> bool {
+        let share = (self.gauges.dead_letters_share)();
+        let full = match self.letters_full.load(Ordering::Relaxed) {
+            true => share > LETTERS_OFF,
+            false => share >= 1.0,
+        };
+        self.letters_full.store(full, Ordering::Relaxed);
+        self.show(Pressure::DeadLettersFull, full);
+        full
     }
 
     /// Not even what was delivered already is taken.
@@ -120,9 +154,17 @@ impl Valve {
     fn look(&self) {
         let Some(free) = (self.gauges.disk_free_bytes)() else { return };
         self.metrics.wal.disk_free_bytes.set(free as i64);
-        let full = free < self.gauges.reserve_bytes;
+        let reserve = (self.gauges.reserve_bytes)();
+        // What a checkpoint frees must not make sources fetch until it is used up again.
+        let resume = reserve.saturating_add(reserve / 10).saturating_add(self.gauges.resume_bytes);
+        let full = match self.disk_full.load(Ordering::Acquire) {
+            true => reserve > 0 && free < resume,
+            false => free < reserve,
+        };
+        if full {
+            self.make_room();
+        }
         if self.disk_full.swap(full, Ordering::AcqRel) != full {
-            let reserve = self.gauges.reserve_bytes;
             match full {
                 true => tracing::error!(
                     free,
@@ -133,6 +175,15 @@ impl Valve {
             }
         }
         self.show(Pressure::DiskFull, full);
+    }
+
+    /// Now, and every few seconds from then on: one that fails leaves everything as it was.
+    fn make_room(&self) {
+        let now = self.begun.elapsed().as_millis() as u64;
+        if now >= self.ask_at_ms.load(Ordering::Relaxed) {
+            self.ask_at_ms.store(now + ASK_EVERY.as_millis() as u64, Ordering::Relaxed);
+            (self.gauges.make_room)();
+        }
     }
 
     pub(super) fn applier_behind(&self) -> bool {
@@ -169,14 +220,17 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_presses_below_its_reserve_and_is_looked_at_again() {
-        let free = Arc::new(AtomicU64::new(100));
-        let read = free.clone();
+    fn a_disk_presses_below_its_reserve_until_there_is_a_good_deal_more() {
+        let (free, asked) = (Arc::new(AtomicU64::new(100)), Arc::new(AtomicU64::new(0)));
+        let (read, count) = (free.clone(), asked.clone());
         let gauges = Gauges {
             disk_free_bytes: Arc::new(move || Some(read.load(Ordering::SeqCst))),
-            reserve_bytes: 100,
-            dead_letters_full: Arc::new(|| false),
-            dead_letters_over: Arc::new(|| false),
+            reserve_bytes: Arc::new(|| 100),
+            resume_bytes: 20,
+            make_room: Arc::new(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            }),
+            ..Gauges::open()
         };
         let metrics = Metrics::new();
         let valve = Valve::new(gauges, &metrics);
@@ -187,8 +241,28 @@ mod tests {
         assert_eq!(valve.pressure(0.0), Some(Pressure::DiskFull));
         let gauge = metrics.source.pressure.with_label_values(&["disk_full"]);
         assert_eq!((gauge.get(), metrics.wal.disk_free_bytes.get()), (1, 99));
-        free.store(100, Ordering::SeqCst);
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "no checkpoint was asked for");
+        for (bytes, pressed) in [(100, true), (129, true), (130, false), (100, false), (99, true)] {
+            free.store(bytes, Ordering::SeqCst);
+            valve.appended(LOOK_BYTES);
+            assert_eq!(valve.pressure(0.0).is_some(), pressed, "{bytes}");
+        }
+        // While it holds, again and again.
+        valve.ask_at_ms.store(0, Ordering::SeqCst);
         valve.appended(LOOK_BYTES);
-        assert_eq!((valve.pressure(0.0), gauge.get()), (None, 0));
+        assert!(asked.load(Ordering::SeqCst) >= 2, "it was asked for once");
+    }
+
+    #[test]
+    fn dead_letters_press_from_their_bound_down_to_nine_tenths() {
+        let kept = Arc::new(AtomicU64::new(0));
+        let read = kept.clone();
+        let share = move || read.load(Ordering::SeqCst) as f64 / 100.0;
+        let gauges = Gauges { dead_letters_share: Arc::new(share), ..Gauges::open() };
+        let valve = Valve::new(gauges, &Metrics::new());
+        for (letters, pressed) in [(99, false), (100, true), (91, true), (90, false), (99, false)] {
+            kept.store(letters, Ordering::SeqCst);
+            assert_eq!(valve.pressure(0.0).is_some(), pressed, "{letters}");
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! The queue between sources and the appender: ordered, bounded by count and bytes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use tokio::sync::oneshot;
 
-use super::decode::{Decoded, Work};
+use super::ahead::{Ahead, AheadEnd};
+use super::decode::{DecodedBatch, Work};
 use super::pressure::Valve;
 use super::{DurableOffsets, IngestSettings};
 use crate::catalog::Outcome;
@@ -29,7 +30,7 @@ pub(super) struct PendingBatch {
     pub watermark: Watermark,
     pub gate: Gate,
     /// One value, once the batch is decoded.
-    pub decoded: Receiver<Vec<Decoded>>,
+    pub decoded: Receiver<DecodedBatch>,
 }
 
 /// An HTTP write: decoded by its handler.
@@ -49,6 +50,9 @@ pub struct Queue {
     entries: Sender<Entry>,
     work: Sender<Work>,
     held: Arc<HeldBytes>,
+    ahead: Arc<Ahead>,
+    /// How many batches were let in. Held while one is, so that entries and work have one order.
+    batches: Arc<Mutex<u64>>,
     valve: Arc<Valve>,
 }
 
@@ -83,6 +87,7 @@ impl HeldBytes {
 pub struct QueueEnds {
     pub(super) entries: Receiver<Entry>,
     pub(super) held: Arc<HeldBytes>,
+    pub(super) ahead: AheadEnd,
     pub work: Receiver<Work>,
 }
 
@@ -100,8 +105,12 @@ impl Queue {
             bytes_max: settings.queue_bytes_max,
             metrics: metrics.clone(),
         });
-        let ends = QueueEnds { entries: entries_out, held: held.clone(), work: work_out };
-        (Queue { entries, work, held, valve }, ends)
+        let ahead = Ahead::new(settings.queue_bytes_max);
+        let end = AheadEnd(ahead.clone());
+        let ends =
+            QueueEnds { entries: entries_out, held: held.clone(), ahead: end, work: work_out };
+        let batches = Arc::default();
+        (Queue { entries, work, held, ahead, batches, valve }, ends)
     }
 
     /// The door of the source with this number in the decoders' list.
@@ -153,13 +162,16 @@ impl Outlet for Intake {
             gate: self.gate.clone(),
             decoded: decoded_out,
         };
+        let mut batches = self.queue.batches.lock().unwrap_or_else(PoisonError::into_inner);
         if self.queue.entries.try_send(Entry::Batch(entry)).is_err() {
             self.queue.held.give_back(bytes);
             return Err(batch);
         }
         // The workers live as long as the queue has entrances. If they are gone the process is
         // ending, and the appender finds the cell closed and stops before this batch.
-        let _ = self.queue.work.send(Work { source: self.source, batch, decoded });
+        let (place, ahead) = (*batches, self.queue.ahead.clone());
+        *batches += 1;
+        let _ = self.queue.work.send(Work { place, ahead, source: self.source, batch, decoded });
         Ok(())
     }
 
@@ -183,11 +195,19 @@ fn batch_bytes(batch: &Batch) -> usize {
             What::Message(delivery) => {
                 delivery.value.as_ref().map_or(0, Bytes::len)
                     + delivery.key.as_ref().map_or(0, Bytes::len)
+                    + headers_bytes(&delivery.headers)
                     + ITEM_BYTES
             }
             What::Moved { .. } | What::Start { .. } => ITEM_BYTES,
         })
         .sum()
+}
+
+/// With what each takes beside its text.
+fn headers_bytes(headers: &[(String, Bytes)]) -> usize {
+    let each =
+        |(name, value): &(String, Bytes)| name.len() + value.len() + size_of::<(String, Bytes)>();
+    headers.iter().map(each).sum()
 }
 
 /// The HTTP door's entrance.

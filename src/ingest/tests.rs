@@ -1,5 +1,7 @@
 //! The intake with a real log under it: order, duplicates, and what may be acknowledged when.
 
+mod large;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -340,10 +342,9 @@ fn a_full_queue_gives_the_batch_back() {
 /// Dead letters at their bound, and beyond what is kept for messages on their way if `over`.
 fn letters(over: bool) -> Arc<Valve> {
     let gauges = Gauges {
-        disk_free_bytes: Arc::new(|| None),
-        reserve_bytes: 0,
-        dead_letters_full: Arc::new(|| true),
+        dead_letters_share: Arc::new(|| 1.0),
         dead_letters_over: Arc::new(move || over),
+        ..Gauges::open()
     };
     Valve::new(gauges, &Metrics::new())
 }

@@ -80,6 +80,9 @@ impl Maintainer {
     /// An error is final; one that the next attempt may mend is logged here.
     fn checkpoint(&self, sealed: SealedCatalog) -> Result<(), CheckpointError> {
         let begun = Instant::now();
+        let ballast = self.ballast.as_ref();
+        // What is given up while this one runs is the next one's, unless this one is made.
+        let had_ballast = ballast.is_some_and(|ballast| ballast.is_lent());
         let seq = match self.catalog.checkpoint(sealed, self.log_id) {
             Ok(seq) => seq,
             Err(error) => {
@@ -88,9 +91,14 @@ impl Maintainer {
                     return Err(error);
                 }
                 tracing::error!(%error, "checkpoint failed");
-                // The next attempt has its room; without one no log file ever goes.
-                if let Some(ballast) = self.ballast.as_ref().filter(|_| error.is_no_room()) {
-                    ballast.give_up();
+                if let Some(ballast) = ballast {
+                    if had_ballast {
+                        ballast.settle();
+                    }
+                    // The next attempt has its room; without one no log file ever goes.
+                    if error.is_no_room() {
+                        ballast.give_up();
+                    }
                 }
                 self.work.answer(Answer::Failed);
                 return Ok(());
@@ -103,7 +111,8 @@ impl Maintainer {
         if let Err(error) = self.trimmer.trim(seq) {
             tracing::warn!(%error, "log files that the checkpoint holds could not be removed");
         }
-        if let Some(ballast) = &self.ballast {
+        if let Some(ballast) = ballast {
+            ballast.settle();
             ballast.restore();
         }
         self.metrics.wal.checkpoint_seq.set(seq.0 as i64);

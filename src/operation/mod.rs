@@ -158,6 +158,19 @@ pub enum Operation {
     ClearPayload(Selector),
 }
 
+impl Operation {
+    /// How many points and vectors it holds; 1 if none.
+    pub fn pieces(&self) -> usize {
+        match self {
+            Operation::Upsert(points) => points.iter().map(|point| 1 + point.vectors.len()).sum(),
+            Operation::UpdateVectors(points) => {
+                points.iter().map(|point| 1 + point.vectors.len()).sum()
+            }
+            _ => 1,
+        }
+    }
+}
+
 /// Which points an operation changes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Selector {
@@ -204,6 +217,9 @@ pub struct Rejection {
     pub original: Original,
 }
 
+/// A detail is kept with its dead letter, in memory and in the log.
+const DETAIL_BYTES_MAX: usize = 2048;
+
 /// Why a message is not applied: a reason to count by, and a sentence for whoever mends it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
@@ -213,8 +229,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// A detail that quotes too much of the message is cut.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Refusal { reason, detail: detail.into() }
+        let mut detail = detail.into();
+        if detail.len() > DETAIL_BYTES_MAX {
+            detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+            detail.push('…');
+            detail.shrink_to_fit();
+        }
+        Refusal { reason, detail }
     }
 
     /// What is said of a source that may not pass the message that was refused.

@@ -205,3 +205,12 @@ fn the_other_bodies_read_back_too() {
         assert_eq!(decode(encode(&body)).unwrap(), body);
     }
 }
+
+#[test]
+fn a_detail_that_quotes_the_message_is_cut_between_characters() {
+    let key = "ä".repeat(1 << 20);
+    let refused = Refusal::new(Reason::InvalidMessage, format!("x{key}"));
+    assert!(refused.detail.len() <= 2048 + '…'.len_utf8());
+    assert!(refused.detail.ends_with("ä…"));
+    assert_eq!(Refusal::new(Reason::NotJson, "why").detail, "why");
+}

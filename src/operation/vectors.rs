@@ -36,6 +36,10 @@ fn numbers<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Vec<f32>, A::Error> {
     while let Some(Number(value)) = seq.next_element()? {
         values.push(value as f32);
     }
+    // A batch of vectors of one number each would take 130 times its text.
+    if values.len() < 64 {
+        values.shrink_to_fit();
+    }
     Ok(values)
 }
 

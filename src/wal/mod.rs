@@ -177,6 +177,11 @@ impl Wal {
         append::append(self, drafts)
     }
 
+    /// Whether a frame of these takes a new log file, and with it room on the disk.
+    pub fn needs_file(&self, drafts: &[Draft]) -> bool {
+        !self.file.has_room(frame::frame_bytes(drafts))
+    }
+
     pub fn log_id(&self) -> LogId {
         self.next.log_id
     }

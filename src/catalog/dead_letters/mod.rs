@@ -54,11 +54,13 @@ impl DeadLetter {
     /// What it takes in memory, about.
     pub fn bytes(&self) -> u64 {
         let headers = self.original.headers.iter();
-        let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+        let each = size_of::<(String, Bytes)>();
+        let headers: usize = headers.map(|(name, value)| name.len() + value.len() + each).sum();
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let (key, value) = (length(&self.original.key), length(&self.original.value));
         let fixed = size_of::<DeadLetter>() + self.refusal.detail.len();
-        (fixed + key + value + headers) as u64
+        let collection = self.collection.as_ref().map_or(0, String::len);
+        (fixed + key + value + headers + collection) as u64
     }
 }
 
