@@ -54,6 +54,14 @@ impl Setup {
         pointd
     }
 
+    /// Starts it and returns when it answers, be it that it is not ready: a source may halt at
+    /// once.
+    pub fn start_serving(&self) -> Pointd {
+        let mut pointd = self.spawn();
+        pointd.wait_answers("/healthz");
+        pointd
+    }
+
     /// Starts it and returns at once.
     pub fn spawn(&self) -> Pointd {
         let log = self.dir.path().join("pointd.log");
@@ -88,15 +96,20 @@ pub fn free_port() -> u16 {
 
 impl Pointd {
     pub fn wait_ready(&mut self) {
+        self.wait_answers("/readyz");
+    }
+
+    /// With 200.
+    fn wait_answers(&mut self, path: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if self.get_status("/readyz") == Some(200) {
+            if self.get_status(path) == Some(200) {
                 return;
             }
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("pointd ended with {status}:\n{}", self.log_text());
             }
-            assert!(Instant::now() < deadline, "not ready:\n{}", self.log_text());
+            assert!(Instant::now() < deadline, "{path} is not 200:\n{}", self.log_text());
             pause();
         }
     }
@@ -143,7 +156,7 @@ impl Pointd {
         }
     }
 
-    fn get_status(&self, path: &str) -> Option<u16> {
+    pub fn get_status(&self, path: &str) -> Option<u16> {
         agent()
             .get(format!("{}{path}", self.url))
             .call()

@@ -7,20 +7,25 @@ use crate::brokers::kafka::Kafka;
 use crate::brokers::rabbitmq::RabbitMq;
 use crate::harness::{PATIENCE, Pointd, Setup};
 
-/// One good, a bad one, five good ones behind it.
+/// Behind the bad message.
+fn behind() -> impl Iterator<Item = String> {
+    (2..7).map(|id| upsert("c", id))
+}
+
+/// One good, one that cannot be decoded, five good ones behind it.
 fn messages() -> Vec<String> {
-    let good = (2..7).map(|id| upsert("c", id));
-    [upsert("c", 1), "poison".to_owned()].into_iter().chain(good).collect()
+    [upsert("c", 1), "poison".to_owned()].into_iter().chain(behind()).collect()
 }
 
 /// The letter is there, nothing behind it is, however often the daemon starts; once it is
 /// settled, everything is, once.
-fn halts_until_it_is_settled(setup: &Setup, more: impl FnOnce(), restart: bool) {
+fn halts_until_it_is_settled(setup: &Setup, more: impl FnOnce()) {
     let halted = |pointd: &Pointd| {
         pointd.wait_until("the letter", PATIENCE, |pointd| letters(pointd).len() == 1);
+        pointd.wait_until("the halt", PATIENCE, |it| it.get_status("/readyz") == Some(503));
         assert_eq!(pointd.count("c"), 1);
     };
-    let pointd = setup.start();
+    let pointd = setup.start_serving();
     halted(&pointd);
     more();
     // A round trip of another kind, so that what wrongly passed would have been applied.
@@ -31,7 +36,7 @@ fn halts_until_it_is_settled(setup: &Setup, more: impl FnOnce(), restart: bool) 
     pointd.post("/collections/c/points/delete?wait=true", &body);
     halted(&pointd);
     pointd.kill_9();
-    let pointd = setup.start();
+    let pointd = setup.start_serving();
     halted(&pointd);
     let seq = letters(&pointd)[0]["seq"].to_string();
     // Refused again, it still stands there.
@@ -40,13 +45,6 @@ fn halts_until_it_is_settled(setup: &Setup, more: impl FnOnce(), restart: bool) 
     let dropped = command(&pointd, &["drop", &seq]);
     assert!(dropped.well, "{}{}", dropped.out, dropped.error);
 
-    let pointd = match restart {
-        true => {
-            pointd.kill_9();
-            setup.start()
-        }
-        false => pointd,
-    };
     pointd.wait_until("those behind it", PATIENCE, |pointd| pointd.count("c") == 7);
     assert_eq!(letters(&pointd).len(), 0);
     // Six of the source and two of ours were applied, none of them twice; and two of our own.
@@ -61,7 +59,19 @@ fn a_kafka_source_stands_behind_a_bad_message() {
     let setup = Setup::new();
     setup.configure(&kafka_source(kafka, "halting", "on_refusal = \"halt\"", ""));
     kafka.publish("halting", 0, messages());
-    halts_until_it_is_settled(&setup, || kafka.publish("halting", 0, [upsert("c", 8)]), false);
+    halts_until_it_is_settled(&setup, || kafka.publish("halting", 0, [upsert("c", 8)]));
+}
+
+/// What was in the log behind it by then would be applied; so it comes later.
+#[test]
+fn a_kafka_source_stands_behind_a_message_that_the_applier_refuses() {
+    let Some(kafka) = Kafka::shared("a source that halts when applied") else { return };
+    kafka.create_topic("halting-late", 1);
+    let setup = Setup::new();
+    setup.configure(&kafka_source(kafka, "halting-late", "on_refusal = \"halt\"", ""));
+    kafka.publish("halting-late", 0, [upsert("c", 1), upsert("nowhere", 9)]);
+    let more = || kafka.publish("halting-late", 0, behind().chain([upsert("c", 8)]));
+    halts_until_it_is_settled(&setup, more);
 }
 
 #[test]
@@ -75,5 +85,5 @@ fn a_rabbitmq_source_stands_behind_a_bad_message() {
         rabbit.url()
     ));
     rabbit.publish("halting", messages());
-    halts_until_it_is_settled(&setup, || rabbit.publish("halting", [upsert("c", 8)]), true);
+    halts_until_it_is_settled(&setup, || rabbit.publish("halting", [upsert("c", 8)]));
 }
