@@ -12,7 +12,7 @@ use super::deliveries::Deliveries;
 use super::link::{CONNECT_TIMEOUT, Link};
 use super::streams::Jump;
 use super::take::Run;
-use super::watch::Watch;
+use super::watch::{Watch, lost};
 use super::{AmqpSettings, AmqpSource};
 use crate::position::{Offset, Stream};
 use crate::source::status::{State, StreamStatus};
@@ -144,7 +144,12 @@ impl<'a> Session<'a> {
             () = shutdown.asked() => {}
             () = self.warn_of_limit(&link) => {}
         }
-        let ended = match self.serve(&mut link).await {
+        let lost = lost(link.connection.status().clone(), link.channel.status().clone());
+        let served = tokio::select! {
+            served = self.serve(&mut link) => served,
+            () = lost => Err("the connection or its channel was lost without a word".into()),
+        };
+        let ended = match served {
             Ok(ended) => ended,
             Err(error) => Ended::Lost { error, had_run: self.was_well() },
         };

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
+use lapin::{ChannelStatus, ConnectionStatus};
 
 use super::link::{CONNECT_TIMEOUT, Link};
 use super::session::Session;
@@ -17,6 +18,24 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// the queue that need not be a fault of ours, and connecting again costs a redelivery. Where
 /// none ever was, another consumer is the active one and this one stands by.
 const IDLE_LOOKS_MAX: u32 = 6;
+
+/// A session that notices a loss by itself ends sooner, after it has given out what it holds.
+const LOST_FOR: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Ends when the connection or the channel has been gone for long: a call of the client that was
+/// under way when it went may never return.
+pub async fn lost(connection: ConnectionStatus, channel: ChannelStatus) {
+    let mut since = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if connection.connected() && channel.connected() {
+            since = None;
+        } else if since.get_or_insert_with(Instant::now).elapsed() > LOST_FOR {
+            return;
+        }
+    }
+}
 
 pub struct Watch {
     due: Instant,
