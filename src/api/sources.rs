@@ -113,7 +113,7 @@ struct StreamView {
     end: Option<Offset>,
     /// What is in the broker and not applied yet; of a queue, what waits in it.
     lag_messages: Option<u64>,
-    /// 0 when caught up; else how long ago the last applied message was published.
+    /// 0 when caught up, which a halted stream never is; else how long ago the last applied message was published.
     lag_seconds: Option<f64>,
     /// Messages applied since the data directory was made.
     applied_records: u64,
@@ -163,7 +163,7 @@ pub(super) fn halted(sources: &dyn Sources) -> Vec<String> {
         StreamState::Halted { why } => {
             Some(format!("{} of {} is halted: {why}", stream.stream, stream.stream.source()))
         }
-        StreamState::Running => None,
+        StreamState::Running | StreamState::Unreadable { .. } => None,
     });
     whole.chain(streams).collect()
 }
@@ -233,6 +233,8 @@ impl StreamView {
         // A queue's broker tells no end: there, caught up means that nothing waits, and what was
         // received last is applied.
         let caught_up = match behind_end {
+            // Its offsets say nothing: the broker's log may be another one.
+            _ if matches!(report.state, StreamState::Halted { .. }) => false,
             Some(lag) => lag == 0,
             None => {
                 let last_applied =

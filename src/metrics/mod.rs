@@ -45,6 +45,7 @@ impl SourceMetrics {
             &self.committed_offset,
             &self.end_offset,
             &self.halted,
+            &self.unreadable,
         ];
         for gauges in gauges {
             let _ = gauges.remove_label_values(&labels);

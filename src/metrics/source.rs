@@ -17,6 +17,7 @@ pub struct SourceMetrics {
     pub lag_seconds: GaugeVec,
     pub paused: IntGaugeVec,
     pub halted: IntGaugeVec,
+    pub unreadable: IntGaugeVec,
     pub reconnects: IntCounterVec,
     pub pressure: IntGaugeVec,
     pub blocked: IntGaugeVec,
@@ -86,6 +87,11 @@ pub(super) fn source(make: &Make<'_>) -> SourceMetrics {
         halted: make.gauges(
             "pointd_source_halted",
             "1 while a partition is stopped and needs an operator.",
+            stream,
+        ),
+        unreadable: make.gauges(
+            "pointd_source_unreadable",
+            "1 while the broker again and again does not give out a partition.",
             stream,
         ),
         reconnects: make.counters(

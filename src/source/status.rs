@@ -49,6 +49,11 @@ pub enum State {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum StreamState {
     Running,
+    /// The broker does not give it out, again and again; it goes on by itself once it does.
+    Unreadable {
+        since: UnixMillis,
+        error: String,
+    },
     /// Needs an operator; the other streams go on.
     Halted {
         why: String,

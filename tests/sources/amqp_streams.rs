@@ -37,7 +37,7 @@ fn wait_for_halt(bench: &Bench, why: &str) {
     bench.wait_for_report("the halt", |report| {
         let halted = |state: &StreamState| match state {
             StreamState::Halted { why: told } => told.contains(why),
-            StreamState::Running => false,
+            StreamState::Running | StreamState::Unreadable { .. } => false,
         };
         report.streams.iter().any(|stream| halted(&stream.state))
     });

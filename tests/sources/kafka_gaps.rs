@@ -11,7 +11,7 @@ use crate::brokers::until;
 
 fn why(bench: &Bench, partition: i32) -> Option<String> {
     match partition_report(&bench.report(), partition)?.state {
-        StreamState::Running => None,
+        StreamState::Running | StreamState::Unreadable { .. } => None,
         StreamState::Halted { why } => Some(why),
     }
 }

@@ -75,7 +75,7 @@ pub fn accept_gap(
 /// Why this partition is halted, if it is.
 pub fn why_halted(bench: &Bench, partition: i32) -> Option<String> {
     match partition_report(&bench.report(), partition)?.state {
-        StreamState::Running => None,
+        StreamState::Running | StreamState::Unreadable { .. } => None,
         StreamState::Halted { why } => Some(why),
     }
 }

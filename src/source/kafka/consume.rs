@@ -16,6 +16,7 @@ use super::commit::Commits;
 use super::discovery::{Discovery, Finding};
 use super::partitions::{Doubt, Partitions, Phase};
 use super::pending::{Index, Pending, Sealed};
+use super::place::Gap;
 use super::pressure::Intake;
 use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
@@ -197,9 +198,18 @@ impl Consume {
         let (Some(index), Ok(offset)) = (index, u64::try_from(message.offset())) else { return };
         let partition = &mut self.partitions[index];
         // Fetched before the partition was halted, or given out already before a resume.
-        if partition.phase != Phase::Running || offset < partition.next.0 {
+        if partition.phase != Phase::Running {
             return;
         }
+        if offset < partition.next.0 {
+            if partition.was_passed(Offset(offset)) {
+                let gap = Gap::Late { expected: partition.next.0, at: offset };
+                let end = partition.next;
+                self.running_gap(index, &gap, end);
+            }
+            return;
+        }
+        partition.passed = None;
         let epoch = native::leader_epoch(message);
         if epoch.is_some_and(|epoch| partition.epoch.is_some_and(|known| epoch < known)) {
             return self.doubt(index, Doubt::Epoch);

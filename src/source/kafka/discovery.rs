@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::opening::Opening;
 use super::place::Present;
-use super::probe::{self, Answer, Question};
+use super::probe::{self, Answer, Question, Unanswered};
 use super::settings::KafkaSettings;
 use super::start::Start;
 use super::topics::{Topics, Wanted};
@@ -41,6 +41,7 @@ pub enum Finding {
     TopicGone(String),
     /// What is between a partition's next offset and its end.
     Looked(Answer),
+    NotLooked(Unanswered),
     /// Why it is not decided yet where the source begins.
     Undecided(String),
     /// The cluster answered.
@@ -120,7 +121,8 @@ impl Discovery {
             };
             let next =
                 began + pause.min(self.settings.metadata_interval).max(Duration::from_millis(10));
-            loop {
+            // A look may take long: then the round that is due comes before the next question.
+            while Instant::now() < next {
                 match self.questions.recv_deadline(next) {
                     Ok(question) => self.look(question),
                     Err(RecvTimeoutError::Timeout) => break,
@@ -148,9 +150,10 @@ impl Discovery {
         let Question { topic, partition, .. } = question.clone();
         match probe::look(&self.asker, &self.settings.client_config(), question) {
             Ok(answer) => self.tell(Finding::Looked(answer)),
-            // It will be asked again if the partition still stands.
-            Err(error) => {
+            Err(unanswered) => {
+                let error = &unanswered.error;
                 tracing::debug!(source = self.source, topic, partition, %error, "not looked at");
+                self.tell(Finding::NotLooked(unanswered));
             }
         }
     }

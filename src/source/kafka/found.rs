@@ -28,6 +28,7 @@ impl Consume {
                 Finding::TopicChanged { topic, found } => self.topic_changed(&topic, found),
                 Finding::TopicGone(topic) => self.topic_gone(&topic),
                 Finding::Looked(answer) => self.looked(answer),
+                Finding::NotLooked(unanswered) => self.not_looked(unanswered),
                 Finding::Undecided(why) => self.undecided(&why),
                 Finding::Reached => self.reached(),
                 Finding::Unreachable(error) => self.unreachable(&error),
@@ -67,11 +68,11 @@ impl Consume {
                     resumed.push(index);
                 }
                 Place::New => self.start(stream, start, high),
-                // How far back it was cut, the broker can tell.
-                Place::Gap { stream, next, epoch: Some(epoch), gap: Gap::Cut { .. } } => {
+                // Who answered may lag behind; and how far back it was cut, the broker can tell.
+                Place::Gap { stream, next, epoch, gap: Gap::Cut { .. } } => {
                     let index = self.add(stream, Phase::Doubtful, next, high);
                     let partition = &mut self.partitions[index];
-                    partition.epoch = Some(epoch);
+                    partition.epoch = epoch;
                     partition.doubt = Some(Doubt::Cut);
                     partition.show_end(high);
                 }

@@ -1,4 +1,4 @@
-//! What rdkafka has no safe call for: leader epochs and topic ids.
+//! What rdkafka has no safe call for: leader epochs, topic ids, and where an end is.
 //!
 //! Promise: nothing of librdkafka's outlives a call, and no pointer leaves this file.
 
@@ -11,6 +11,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{IsError, KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use uuid::Uuid;
 
@@ -34,6 +35,37 @@ pub fn set_leader_epoch(list: &mut TopicPartitionList, topic: &str, partition: i
             sys::rd_kafka_topic_partition_set_leader_epoch(element, epoch);
         }
     }
+}
+
+/// What a consumer of one partition was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The offset of a message.
+    Message(i64),
+    /// Whoever answered has nothing from this offset on.
+    End(i64),
+    Failed(RDKafkaErrorCode),
+}
+
+/// The next thing that `reader` is told. It must have no subscription.
+pub fn read<C: ConsumerContext>(reader: &BaseConsumer<C>, timeout: Duration) -> Option<Read> {
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client is borrowed and outlives the block. The message is ours until it is
+    // destroyed, here and once; what is needed of it is copied before that.
+    let (error, offset) = unsafe {
+        let message = sys::rd_kafka_consumer_poll(reader.client().native_ptr(), millis);
+        if message.is_null() {
+            return None;
+        }
+        let told = ((*message).err, (*message).offset);
+        sys::rd_kafka_message_destroy(message);
+        told
+    };
+    Some(match RDKafkaErrorCode::from(error) {
+        RDKafkaErrorCode::NoError => Read::Message(offset),
+        RDKafkaErrorCode::PartitionEOF => Read::End(offset),
+        code => Read::Failed(code),
+    })
 }
 
 /// The ids of those of `topics` that exist; none from a broker that knows no ids.

@@ -54,10 +54,17 @@ pub struct Partition {
     pub refetched: Option<Instant>,
     /// Where it stands, and since when, as far as was noticed.
     pub stands: Option<(Offset, Instant)>,
-    /// When the discovery thread was asked about it, until it answers.
-    pub asked_at: Option<Instant>,
-    /// When it was last looked at.
+    /// Whether the discovery thread was asked about it and has not answered.
+    pub asked: bool,
+    /// When it was last looked at, or could not be.
     pub looked_at: Option<Instant>,
+    /// Whether the log was once found to end before our position: it must be found twice.
+    pub found_cut: bool,
+    /// What was passed last because nothing was there, while no message has come since.
+    pub passed: Option<(Offset, Offset)>,
+    /// How often in a row it could not be looked at, since when, and why.
+    pub failures: u32,
+    pub failing_since: Option<UnixMillis>,
     /// What may be committed.
     pub durable: Option<Offset>,
     /// What the broker was last asked to commit, if that has not failed.
@@ -76,6 +83,7 @@ struct Gauges {
     committed: IntGauge,
     end: IntGauge,
     halted: IntGauge,
+    unreadable: IntGauge,
 }
 
 impl Partition {
@@ -93,8 +101,10 @@ impl Partition {
             committed: metrics.source.committed_offset.with_label_values(&labels),
             end: metrics.source.end_offset.with_label_values(&labels),
             halted: metrics.source.halted.with_label_values(&labels),
+            unreadable: metrics.source.unreadable.with_label_values(&labels),
         };
         gauges.halted.set(0);
+        gauges.unreadable.set(0);
         Partition {
             status: status.stream(&stream),
             stream,
@@ -107,8 +117,12 @@ impl Partition {
             halt: None,
             refetched: None,
             stands: None,
-            asked_at: None,
+            asked: false,
             looked_at: None,
+            found_cut: false,
+            passed: None,
+            failures: 0,
+            failing_since: None,
             durable: None,
             requested: None,
             end: Offset(0),
@@ -135,6 +149,7 @@ impl Partition {
     pub fn publish_count(&mut self) {
         let received = std::mem::take(&mut self.received);
         if received > 0 {
+            self.show_readable();
             self.gauges.received.inc_by(received);
             self.status.received(received, self.last_message);
             self.status.set_received(self.next);
@@ -162,6 +177,8 @@ impl Partition {
 
     pub fn halt(&mut self, halt: Halt) {
         self.phase = Phase::Halted;
+        self.failing_since = None;
+        self.gauges.unreadable.set(0);
         self.gauges.halted.set(1);
         self.status.set_state(StreamState::Halted { why: halt.gap.to_string() });
         self.halt = Some(halt);
@@ -174,8 +191,45 @@ impl Partition {
         self.entry = None;
         self.stands = None;
         self.refetched = None;
+        self.found_cut = false;
+        self.passed = None;
         self.gauges.halted.set(0);
-        self.status.set_state(StreamState::Running);
+        if self.failing_since.is_none() {
+            self.status.set_state(StreamState::Running);
+        }
+    }
+
+    /// Nothing is between its next offset and `to`.
+    pub fn pass(&mut self, to: Offset) {
+        let from = match self.passed {
+            Some((from, passed)) if passed == self.next => from,
+            _ => self.next,
+        };
+        self.passed = Some((from, to));
+        self.next = to;
+    }
+
+    /// Whether this was passed because nothing was there.
+    pub fn was_passed(&self, offset: Offset) -> bool {
+        self.passed.is_some_and(|(from, to)| (from..to).contains(&offset))
+    }
+
+    /// It cannot be read; it goes on by itself once it can.
+    pub fn show_unreadable(&mut self, error: String) {
+        let since = *self.failing_since.get_or_insert_with(UnixMillis::now);
+        self.gauges.unreadable.set(1);
+        self.status.set_state(StreamState::Unreadable { since, error });
+    }
+
+    /// It was looked at, or it delivers. Whether it could not be read before.
+    pub fn show_readable(&mut self) -> bool {
+        self.failures = 0;
+        let failed = self.failing_since.take().is_some();
+        if failed {
+            self.gauges.unreadable.set(0);
+            self.status.set_state(StreamState::Running);
+        }
+        failed
     }
 
     /// Where a log stands that has all that was given out.

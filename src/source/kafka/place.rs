@@ -37,6 +37,13 @@ pub enum Gap {
          from {readable} on"
     )]
     Damaged { expected: u64, readable: u64 },
+    #[error(
+        "a message with offset {at} came, although nothing was to be found there: the log here goes \
+         on at {expected}"
+    )]
+    Late { expected: u64, at: u64 },
+    #[error("the source {0:?} of this process reads the same partition")]
+    ReadBy(String),
     #[error("the topic's id was {expected} and is {found}: it was deleted and made anew")]
     OtherTopic { expected: Uuid, found: Uuid },
     #[error("the cluster's id was {expected:?} and is {found:?}: another cluster answers")]
@@ -60,6 +67,14 @@ impl Gap {
                  the two, restore the topic if you can; then accept the gap to read what was \
                  written since"
             }
+            Gap::Late { .. } => {
+                "accept the gap to read from that message on once more; what followed it is applied \
+                 again"
+            }
+            Gap::ReadBy(_) => {
+                "two sources would write over each other: take the topic out of one of them, and \
+                 restart"
+            }
             Gap::Damaged { .. } => {
                 "restore the broker's log, or publish what is damaged again; then accept the gap \
                  to go on behind it"
@@ -70,7 +85,7 @@ impl Gap {
     /// Whether the policy `skip` covers it. A cut is no hole: what the broker lost we have, and
     /// only an operator can say which of the two is right.
     pub fn can_skip(&self) -> bool {
-        !matches!(self, Gap::Cut { .. } | Gap::Rewritten { .. })
+        !matches!(self, Gap::Cut { .. } | Gap::Rewritten { .. } | Gap::ReadBy(_))
     }
 }
 
@@ -99,9 +114,9 @@ impl Beyond {
             Gap::Lost { low, .. } => (Offset(low), false),
             Gap::Damaged { readable, .. } => (Offset(readable), false),
             Gap::Cut { high, .. } => (Offset(high), true),
-            Gap::Rewritten { at, .. } => (Offset(at), true),
+            Gap::Rewritten { at, .. } | Gap::Late { at, .. } => (Offset(at), true),
             // Of the other's log nothing is known here.
-            Gap::OtherTopic { .. } | Gap::OtherCluster { .. } => (Offset(0), true),
+            Gap::OtherTopic { .. } | Gap::OtherCluster { .. } | Gap::ReadBy(_) => (Offset(0), true),
         };
         Beyond { stream: Arc::clone(stream), next, end, starts }
     }

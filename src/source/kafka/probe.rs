@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, Message, Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 
+use super::native::Read;
 use super::{Context, native};
 use crate::position::Offset;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// How many offsets behind something unreadable are tried one by one.
 const STEPS_MAX: u32 = 4096;
 
@@ -29,6 +31,8 @@ pub struct Question {
     pub epoch: Option<i32>,
     /// Whether something there may be missing: then the log is read, be there an end or not.
     pub suspect: bool,
+    /// Whether only the log's start and end are asked for: it is halted.
+    pub ends_only: bool,
 }
 
 pub struct Answer {
@@ -74,35 +78,57 @@ pub fn is_damage(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// It could not be looked at. Where its log ends was told all the same, or not.
+pub struct Unanswered {
+    pub question: Question,
+    pub high: Option<u64>,
+    pub error: KafkaError,
+}
+
 /// `high` is asked for first: what lies below it is decided, so what is seen afterwards holds.
 pub fn look(
     client: &BaseConsumer<Context>,
     config: &ClientConfig,
     question: Question,
-) -> KafkaResult<Answer> {
-    let (low, high) = match watermarks(client, &question) {
-        Ok(told) => told,
+) -> Result<Answer, Unanswered> {
+    let told = watermarks(client, &question).or_else(|_| {
         // Its connection may be what stands still.
-        Err(_) => {
-            let fresh: BaseConsumer<Context> = config.create_with_context(Context::default())?;
-            watermarks(&fresh, &question)?
-        }
+        let fresh: BaseConsumer<Context> = config.create_with_context(Context::default())?;
+        watermarks(&fresh, &question)
+    });
+    let (low, high) = match told {
+        Ok(told) => told,
+        Err(error) => return Err(Unanswered { question, high: None, error }),
     };
+    match between(client, config, &question, low, high) {
+        Ok(between) => Ok(Answer { question, low, high, between }),
+        Err(error) => Err(Unanswered { question, high: Some(high), error }),
+    }
+}
+
+fn between(
+    client: &BaseConsumer<Context>,
+    config: &ClientConfig,
+    question: &Question,
+    low: u64,
+    high: u64,
+) -> KafkaResult<Between> {
     let next = question.next.0;
     let inside = (low..high).contains(&next);
     let between = match question.epoch {
+        _ if question.ends_only => Between::NotAsked,
         // A log of another leader may be of any length.
         Some(epoch) if next >= low && (question.suspect || inside) => {
-            read(config, &question, Some(epoch), high)?
+            read(config, question, Some(epoch), high)?
         }
-        _ if inside => read(config, &question, None, high)?,
+        _ if inside => read(config, question, None, high)?,
         _ => Between::NotAsked,
     };
     // Emptied meanwhile, it shows an end too.
-    if between == Between::Nothing && watermarks(client, &question)?.0 > next.max(low) {
+    if between == Between::Nothing && watermarks(client, question)?.0 > next.max(low) {
         return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetOutOfRange));
     }
-    Ok(Answer { question, low, high, between })
+    Ok(between)
 }
 
 fn watermarks(client: &BaseConsumer<Context>, question: &Question) -> KafkaResult<(u64, u64)> {
@@ -172,30 +198,40 @@ fn read(
 ) -> KafkaResult<Between> {
     let Reader(reader) = Reader::open(config, question, epoch, "error")?;
     let deadline = Instant::now() + TIMEOUT;
+    let mut last = RDKafkaErrorCode::OperationTimedOut;
     while Instant::now() < deadline {
-        match reader.poll(Duration::from_millis(100)) {
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Between::Nothing),
-            Some(Ok(message)) => {
-                let below = u64::try_from(message.offset()).is_ok_and(|offset| offset < high);
-                return Ok(if below { Between::Messages } else { Between::Nothing });
+        let Some(read) = native::read(&reader, POLL_TIMEOUT) else { continue };
+        if let Some(between) = seen(read, high) {
+            return Ok(between);
+        }
+        match read {
+            Read::Failed(code) if is_damage(code) => {
+                return Ok(Between::Damaged { readable: readable(&reader, question, high)? });
             }
-            Some(Err(error)) => match error.rdkafka_error_code() {
-                Some(code) if is_damage(code) => {
-                    return Ok(Between::Damaged { readable: readable(&reader, question, high)? });
-                }
-                Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                    return match epoch {
-                        Some(epoch) => cut_at(config, question, epoch, high),
-                        None => Ok(Between::NotAsked),
-                    };
-                }
-                // Connections come and go; the deadline decides.
-                _ => {}
-            },
-            None => {}
+            Read::Failed(RDKafkaErrorCode::AutoOffsetReset) => {
+                return match epoch {
+                    Some(epoch) => cut_at(config, question, epoch, high),
+                    None => Ok(Between::NotAsked),
+                };
+            }
+            // Connections come and go; the deadline decides.
+            Read::Failed(code) => last = code,
+            Read::Message(_) | Read::End(_) => {}
         }
     }
-    Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
+    Err(KafkaError::MetadataFetch(last))
+}
+
+/// What the first thing that was read says of everything below `high`. An end below it says
+/// nothing: who answered lags behind who told `high`.
+fn seen(read: Read, high: u64) -> Option<Between> {
+    let reaches = |offset: i64| u64::try_from(offset).is_ok_and(|offset| offset >= high);
+    match read {
+        Read::Message(offset) if reaches(offset) => Some(Between::Nothing),
+        Read::Message(_) => Some(Between::Messages),
+        Read::End(offset) if reaches(offset) => Some(Between::Nothing),
+        Read::End(_) | Read::Failed(_) => None,
+    }
 }
 
 /// The first offset behind what cannot be read; `high` if there is none. After something damaged
@@ -220,15 +256,13 @@ fn readable(reader: &BaseConsumer<Context>, question: &Question, high: u64) -> K
 fn first_at(reader: &BaseConsumer<Context>, high: u64) -> KafkaResult<Option<u64>> {
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
-        match reader.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => {
-                return Ok(Some(u64::try_from(message.offset()).unwrap_or(high).min(high)));
+        match native::read(reader, POLL_TIMEOUT) {
+            Some(Read::Message(offset)) => {
+                return Ok(Some(u64::try_from(offset).unwrap_or(high).min(high)));
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Some(high)),
-            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_damage) => {
-                return Ok(None);
-            }
-            Some(Err(_)) | None => {}
+            Some(read @ Read::End(_)) if seen(read, high).is_some() => return Ok(Some(high)),
+            Some(Read::Failed(code)) if is_damage(code) => return Ok(None),
+            Some(Read::End(_) | Read::Failed(_)) | None => {}
         }
     }
     Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
@@ -244,17 +278,21 @@ fn cut_at(
     let Reader(reader) = Reader::open(config, question, Some(epoch), "earliest")?;
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
-        match reader.poll(Duration::from_millis(100)) {
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Between::Rewritten { at: high }),
-            Some(Ok(message)) => {
-                let at = u64::try_from(message.offset()).unwrap_or(high);
+        match native::read(&reader, POLL_TIMEOUT) {
+            // Where the log ends is where it was cut, if that is all there is.
+            Some(Read::End(offset)) => {
+                let end = u64::try_from(offset).unwrap_or(high).min(high);
+                return Ok(Between::Rewritten { at: end.min(question.next.0) });
+            }
+            Some(Read::Message(offset)) => {
+                let at = u64::try_from(offset).unwrap_or(high);
                 // No further back than what we have: then it is a hole, and no cut.
                 return Ok(match at < question.next.0 {
                     true => Between::Rewritten { at },
                     false => Between::NotAsked,
                 });
             }
-            Some(Err(_)) | None => {}
+            Some(Read::Failed(_)) | None => {}
         }
     }
     Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
@@ -282,6 +320,14 @@ mod tests {
 
         let config = broker.source_settings("group").client_config();
         let consumer = config.create_with_context(Context::default()).unwrap();
+        let question = Question {
+            topic: String::new(),
+            partition: 0,
+            next: Offset(0),
+            epoch: None,
+            suspect: false,
+            ends_only: false,
+        };
         // An answer of `Nothing` here would lose messages 3 to 9.
         for (next, between) in [(0, Between::Messages), (9, Between::Messages)].into_iter().chain([
             (3, Between::Messages),
@@ -289,9 +335,25 @@ mod tests {
             (11, Between::NotAsked),
         ]) {
             let (topic, next) = (broker.topic().to_owned(), Offset(next));
-            let question = Question { topic, partition: 0, next, epoch: None, suspect: false };
-            let answer = look(&consumer, &config, question).unwrap();
+            let question = Question { topic, partition: 0, next, ..question.clone() };
+            let answer = look(&consumer, &config, question).map_err(|told| told.error).unwrap();
             assert_eq!((answer.low, answer.high, answer.between), (0, 10, between), "{next}");
         }
+        let (topic, next) = (broker.topic().to_owned(), Offset(9));
+        let question = Question { topic, next, ..question };
+        let Reader(reader) = Reader::open(&config, &question, None, "error").unwrap();
+        let mut told = std::iter::repeat_with(|| native::read(&reader, TIMEOUT)).flatten();
+        assert_eq!(told.next(), Some(Read::Message(9)));
+        assert_eq!(told.next(), Some(Read::End(10)));
+    }
+
+    #[test]
+    fn an_end_below_what_is_there_says_nothing() {
+        assert_eq!(seen(Read::End(9), 10), None);
+        assert_eq!(seen(Read::End(-1), 10), None);
+        assert_eq!(seen(Read::End(10), 10), Some(Between::Nothing));
+        assert_eq!(seen(Read::Message(9), 10), Some(Between::Messages));
+        assert_eq!(seen(Read::Message(10), 10), Some(Between::Nothing));
+        assert_eq!(seen(Read::Failed(RDKafkaErrorCode::TopicAuthorizationFailed), 10), None);
     }
 }

@@ -3,20 +3,25 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::consume::Consume;
 use super::partitions::{Doubt, Partition, Phase};
 use super::pending::{Entry, Index};
 use super::place::{Gap, gap_at};
-use super::probe::{Answer, Between, Question};
+use super::probe::{Answer, Between, Question, Unanswered};
 use crate::position::Offset;
 
 /// Beside the first fetch of a stalled partition: how much longer the second one is given, in
 /// stall timeouts.
 const SECOND_FETCH_TIMEOUTS: u32 = 2;
-/// A question that was not answered, because the cluster was not there, is asked again.
+/// A question that could not be answered is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Who found the log too short may lag behind: it is looked at once more after so long.
+const CONFIRM_CUT_AFTER: Duration = Duration::from_secs(1);
+/// A partition that could not be looked at so often, one time after the other, cannot be read.
+const FAILURES_MAX: u32 = 3;
 /// A damaged batch is fetched again and again, and complained about each time.
 const TELL_DAMAGE_EVERY: Duration = Duration::from_secs(60);
 
@@ -57,7 +62,14 @@ impl Consume {
 
     fn ask(&mut self, index: Index) {
         let partition = &mut self.partitions[index];
-        if partition.asked_at.is_some_and(|asked| asked.elapsed() < ASK_AGAIN_AFTER) {
+        let again_after = match (partition.failures, partition.found_cut) {
+            (0, false) => Duration::ZERO,
+            (0, true) => CONFIRM_CUT_AFTER,
+            _ => ASK_AGAIN_AFTER,
+        };
+        let recently = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < again_after);
+        // Every question is answered, one way or the other.
+        if partition.asked || recently(partition.looked_at) {
             return;
         }
         let question = Question {
@@ -66,17 +78,29 @@ impl Consume {
             next: partition.next,
             epoch: partition.epoch,
             suspect: self.suspicious > 0 || partition.doubt.is_some(),
+            ends_only: partition.phase == Phase::Halted,
         };
-        let asked = self.questions.as_ref().is_some_and(|asker| asker.try_send(question).is_ok());
         // Without room it is asked later.
-        partition.asked_at = asked.then(Instant::now);
+        partition.asked =
+            self.questions.as_ref().is_some_and(|asker| asker.try_send(question).is_ok());
     }
 
     pub(super) fn ask_about_doubtful(&mut self) {
         let current: Vec<Index> = self
             .partitions
             .current()
-            .filter(|&index| self.partitions[index].phase == Phase::Doubtful)
+            .filter(|&index| {
+                let partition = &self.partitions[index];
+                match partition.phase {
+                    Phase::Doubtful => true,
+                    // Nothing is fetched that would tell its end.
+                    Phase::Halted => {
+                        let timeout = self.settings.stall_timeout;
+                        partition.looked_at.is_none_or(|at| at.elapsed() >= timeout)
+                    }
+                    Phase::Starting { .. } | Phase::Running => false,
+                }
+            })
             .collect();
         for index in current {
             self.ask(index);
@@ -88,7 +112,6 @@ impl Consume {
         let partition = &mut self.partitions[index];
         partition.phase = Phase::Doubtful;
         partition.doubt = Some(doubt);
-        partition.asked_at = None;
         self.unfetch(index);
         self.ask(index);
     }
@@ -116,8 +139,14 @@ impl Consume {
             return;
         };
         let partition = &mut self.partitions[index];
-        partition.asked_at = None;
+        partition.asked = false;
         partition.looked_at = Some(Instant::now());
+        if partition.show_readable() {
+            tracing::info!(source = self.name, stream = %partition.stream, "it can be read again");
+        }
+        if partition.phase == Phase::Halted {
+            return partition.show_end(Offset(high));
+        }
         let (next, doubt) = (partition.next, partition.doubt);
         let waits = match partition.phase {
             Phase::Doubtful => true,
@@ -125,8 +154,8 @@ impl Consume {
             Phase::Running => self.refused.is_none(),
             Phase::Starting { .. } | Phase::Halted => false,
         };
-        // It went on meanwhile.
-        if !waits || next != question.next {
+        // It went on meanwhile, or there is more to ask.
+        if !waits || next != question.next || (doubt.is_some() && !question.suspect) {
             return;
         }
         let expected = next.0;
@@ -140,12 +169,23 @@ impl Consume {
             }
             (None, _) => None,
         };
+        if matches!(gap, Some(Gap::Cut { .. }))
+            && !std::mem::replace(&mut partition.found_cut, true)
+        {
+            tracing::warn!(source = self.name, stream = %partition.stream, %next, high,
+                "the log ends before our position; looking once more");
+            return match partition.phase {
+                Phase::Doubtful => {}
+                _ => self.doubt(index, Doubt::Cut),
+            };
+        }
+        partition.found_cut = false;
         match (gap, between) {
             (Some(gap), _) => self.running_gap(index, &gap, Offset(high)),
             (None, Between::Messages) => self.has_messages(index),
             (None, Between::Nothing | Between::NotAsked) => {
                 if between == Between::Nothing && high > expected {
-                    partition.next = Offset(high);
+                    partition.pass(Offset(high));
                     partition.set_end(Offset(high));
                     self.pending.enter(index, Offset(high), Entry::Moved { why: None });
                 }
@@ -158,6 +198,41 @@ impl Consume {
                 }
             }
             (None, Between::Rewritten { .. } | Between::Damaged { .. }) => {}
+        }
+    }
+
+    /// It could not be looked at.
+    pub(super) fn not_looked(&mut self, unanswered: Unanswered) {
+        let Unanswered { question, high, error } = unanswered;
+        let Some(index) = self.partitions.find(&question.topic, question.partition) else {
+            return;
+        };
+        let partition = &mut self.partitions[index];
+        partition.asked = false;
+        partition.looked_at = Some(Instant::now());
+        if let Some(high) = high {
+            match partition.phase {
+                Phase::Running => partition.set_end(Offset(high)),
+                _ => partition.show_end(Offset(high)),
+            }
+        }
+        // The cluster is away, and that is told; what is halted is told too.
+        if self.reconnecting || partition.phase == Phase::Halted || partition.next != question.next
+        {
+            return;
+        }
+        partition.failures = partition.failures.saturating_add(1);
+        if partition.failures < FAILURES_MAX {
+            return;
+        }
+        if partition.failing_since.is_none() {
+            tracing::error!(source = self.name, stream = %partition.stream, next = %partition.next,
+                %error, "the partition cannot be read; trying again");
+        }
+        partition.show_unreadable(error.to_string());
+        let fetches = partition.phase == Phase::Running && partition.doubt.is_none();
+        if fetches && !is_refusal(&error) {
+            self.has_messages(index);
         }
     }
 
@@ -187,6 +262,17 @@ impl Consume {
         self.unfetch(index);
         self.fetch(&[index]);
     }
+}
+
+/// A new client would be refused as the old one was.
+fn is_refusal(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(ClusterAuthorizationFailed | GroupAuthorizationFailed | TopicAuthorizationFailed)
+    )
 }
 
 /// A fetch that got lost tells no new end: a partition that has stood still for long is looked at
