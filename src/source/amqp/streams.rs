@@ -115,7 +115,6 @@ impl Session<'_> {
                 None => self.end(link, last, SILENCE, None).await?.unwrap_or_default(),
                 Some(end) => end,
             };
-            self.status.set_end(end);
             return Ok(Some(StreamStart::At(end).argument()));
         };
         self.expected = Some(next);
