@@ -202,6 +202,9 @@ impl Original {
 pub struct Rejection {
     pub refusal: Refusal,
     pub original: Original,
+    /// The original is the message written as JSON again. Never in a record: only an operator
+    /// rejects what was decoded.
+    pub rewritten: bool,
 }
 
 /// Why a message is not applied: a reason to count by, and a sentence for whoever mends it.
