@@ -32,7 +32,7 @@ use crate::wal;
 /// More than intake can make: its own bound is 256 MiB, a batch's far less.
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
-type Stage = JoinHandle<Result<(), DaemonError>>;
+pub(super) type Stage = JoinHandle<Result<(), DaemonError>>;
 
 pub(super) struct Stages {
     pub catalog: Arc<Catalog>,
@@ -181,7 +181,7 @@ impl Stages {
 }
 
 /// A stage that fails or panics asks everyone to stop.
-fn spawn(
+pub(super) fn spawn(
     name: &'static str,
     shutdown: &Shutdown,
     run: impl FnOnce() -> Result<(), DaemonError> + Send + 'static,
