@@ -58,17 +58,17 @@ pub(super) fn body(seq: Seq, bytes: Bytes, reject: &BTreeSet<Seq>) -> Result<Bod
         Ok(body) => Ok(body),
         Err(_) if reject.contains(&seq) => {
             let original = Original::of(bytes);
-            Ok(Body::Rejected(Rejection { refusal: by_operator(), original }))
+            Ok(Body::Rejected(Rejection { refusal: by_operator(), original, rewritten: false }))
         }
         Err(source) => Err(ApplyError::Unreadable { seq, source }),
     }
 }
 
 fn rejected(body: Body) -> Body {
-    let original = match body {
-        Body::Message(Message { original: Some(original), .. }) => original,
-        Body::Message(message) => Original::of(to_json(&message)),
-        Body::Rejected(rejection) => rejection.original,
+    let (original, rewritten) = match body {
+        Body::Message(Message { original: Some(original), .. }) => (original, false),
+        Body::Message(message) => (Original::of(to_json(&message)), true),
+        Body::Rejected(rejection) => (rejection.original, rejection.rewritten),
         // Its letter is kept already.
         Body::Redrive(Redrive { letter, .. }) => {
             return Body::Redrive(Redrive { letter, attempt: Err(by_operator()) });
@@ -76,7 +76,7 @@ fn rejected(body: Body) -> Body {
         // Only a position, or letters to drop: there is no message to keep.
         other => return other,
     };
-    Body::Rejected(Rejection { refusal: by_operator(), original })
+    Body::Rejected(Rejection { refusal: by_operator(), original, rewritten })
 }
 
 fn by_operator() -> Refusal {
@@ -101,5 +101,21 @@ mod tests {
         assert_eq!(rejected(Body::moved()), Body::moved());
         let start = Body::start(true);
         assert_eq!(rejected(start.clone()), start);
+    }
+
+    /// What was not kept as it was delivered must not be taken for that: it would be read as the
+    /// source's format.
+    #[test]
+    fn only_a_message_whose_bytes_were_not_kept_is_rewritten() {
+        let text = r#"{"collection": "c", "delete": {"points": [7]}}"#;
+        let message = crate::operation::decode_written(text).unwrap();
+        let original = Some(Original::of("as it came"));
+        for (original, expected) in [(None, true), (original, false)] {
+            let body = rejected(Body::Message(Message { original, ..message.clone() }));
+            let Body::Rejected(rejection) = &body else { panic!("{body:?}") };
+            assert_eq!(rejection.rewritten, expected);
+            // Rejected once more it is what it was.
+            assert_eq!(rejected(body.clone()), body);
+        }
     }
 }

@@ -221,8 +221,7 @@ fn letter(record: &Applied, refusal: &Refusal) -> Option<Arc<DeadLetter>> {
             let rewritten = message.original.is_none();
             (original(message), Some(message.collection.clone()), rewritten)
         }
-        // One without a position can only have been rejected by an operator, out of its record.
-        Body::Rejected(rejection) => (owned(&rejection.original), None, record.position.is_none()),
+        Body::Rejected(rejection) => (owned(&rejection.original), None, rejection.rewritten),
         _ => return None,
     };
     Some(Arc::new(DeadLetter {

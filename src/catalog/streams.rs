@@ -212,6 +212,7 @@ mod tests {
         let message = Body::Rejected(crate::operation::Rejection {
             refusal: crate::operation::Refusal::new(crate::operation::Reason::NotJson, ""),
             original: Default::default(),
+            rewritten: false,
         });
         for body in 0..QUEUE_SUFFIX_MAX as u128 + 3 {
             let mark = Mark::Fingerprint(print(body));
@@ -236,6 +237,7 @@ mod tests {
         let message = Body::Rejected(crate::operation::Rejection {
             refusal: crate::operation::Refusal::new(crate::operation::Reason::NotJson, ""),
             original: Default::default(),
+            rewritten: false,
         });
         let mut streams = Streams::default();
         streams.take(&Position::new(old, print(1)), &message, UnixMillis(1));

@@ -1,11 +1,10 @@
 //! Wires the forwarder, if the configuration asks for one.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use futures_util::FutureExt;
 
-use super::stages::Stages;
+use super::stages::{Stage, Stages, spawn};
 use super::{DaemonError, StartError};
 use crate::api;
 use crate::config::Settings;
@@ -17,7 +16,7 @@ use crate::shutdown::Shutdown;
 
 #[derive(Default)]
 pub(super) struct Forward {
-    running: Option<(JoinHandle<()>, Arc<Status>)>,
+    running: Option<(Stage, Arc<Status>)>,
 }
 
 impl Forward {
@@ -29,7 +28,7 @@ impl Forward {
     ) -> Result<Forward, StartError> {
         let Some(forward) = &settings.dead_letters.forward else { return Ok(Forward::default()) };
         let target = forward.target();
-        let cursor = Cursor::open(&Disk::new(), &settings.storage.dir, &target, stages.log_id)?;
+        let cursor = Cursor::open(&Disk::new(), &settings.storage.dir, forward, stages.log_id)?;
         let status = Arc::new(Status::new(target, cursor.seq()));
         let submit = stages.submit();
         let drop_letters: DropLetters = Arc::new(move |letters| {
@@ -53,7 +52,12 @@ impl Forward {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         };
-        let thread = Forwarder::spawn(forward.clone(), lines)?;
+        let forwarder = Forwarder::new(forward.clone(), lines)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (_, thread) = spawn("forward", shutdown, move || {
+            forwarder.run(&runtime);
+            Ok(())
+        })?;
         Ok(Forward { running: Some((thread, status)) })
     }
 
@@ -66,7 +70,8 @@ impl Forward {
     pub fn join(self) -> Result<(), DaemonError> {
         match self.running.map(|(thread, _)| thread.join()) {
             Some(Err(_)) => Err(DaemonError::Panicked("forward")),
-            _ => Ok(()),
+            Some(Ok(ended)) => ended,
+            None => Ok(()),
         }
     }
 }

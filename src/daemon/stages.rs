@@ -33,7 +33,7 @@ use crate::wal;
 /// More than intake makes: twice its own bound of 256 MiB, and less than one record beyond it.
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
-type Stage = JoinHandle<Result<(), DaemonError>>;
+pub(super) type Stage = JoinHandle<Result<(), DaemonError>>;
 
 pub(super) struct Stages {
     pub catalog: Arc<Catalog>,
@@ -174,7 +174,7 @@ impl Stages {
 }
 
 /// A stage that fails or panics asks everyone to stop.
-fn spawn(
+pub(super) fn spawn(
     name: &'static str,
     shutdown: &Shutdown,
     run: impl FnOnce() -> Result<(), DaemonError> + Send + 'static,

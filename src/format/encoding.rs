@@ -18,7 +18,9 @@ pub fn unpack<'a>(
     limits: &Limits,
 ) -> Result<Cow<'a, [u8]>, Refusal> {
     let is = |known: &str| encoding.eq_ignore_ascii_case(known);
-    if encoding.is_empty() || is("identity") {
+    // Some clients name the text's encoding here: what is read is UTF-8 anyway.
+    let is_text = ["utf-8", "utf8", "us-ascii", "binary"].into_iter().any(is);
+    if encoding.is_empty() || is("identity") || is_text {
         return Ok(Cow::Borrowed(value));
     }
     if is("gzip") || is("x-gzip") {

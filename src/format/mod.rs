@@ -90,7 +90,7 @@ pub fn decode(incoming: &Incoming<'_>, decoding: &Decoding) -> Result<Message, R
         Format::Record => decode_record(&value, collection, &decoding.limits),
         Format::Protobuf => {
             let name = header_text(incoming, TYPE)?;
-            protobuf::decode(&value, name, collection)
+            protobuf::decode(&value, name, collection, &decoding.limits)
         }
     }
 }

@@ -3,42 +3,51 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
     PublisherConfirm,
 };
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Published;
 use super::headers::{beginning, detail, errors};
 use super::settings::AmqpTargetSettings;
 use crate::catalog::DeadLetter;
+use crate::operation::Original;
 
 /// A broker that accepts a connection and then says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
+/// A batch, from its first letter to its last confirm. A broker that is short of memory or disk
+/// takes nothing, and says nothing.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 const PERSISTENT: u8 = 2;
 /// Of a name or a property, in AMQP.
 const SHORT_BYTES_MAX: usize = 255;
 /// All headers together must fit in one frame of the connection, which is 128 KiB by default.
 const HEADERS_BYTES_MAX: usize = 64 << 10;
+const KEY_BYTES_MAX: usize = HEADERS_BYTES_MAX / 2;
+/// Headers of a delivery that are properties of a message.
+const PROPERTIES: [&str; 4] = ["content-type", "content-encoding", "type", "message-id"];
 
 pub struct AmqpTarget {
     settings: AmqpTargetSettings,
+    batch_timeout: Duration,
     /// Made anew after a failure.
     link: Option<(Connection, Channel)>,
 }
 
 impl AmqpTarget {
     pub fn new(settings: AmqpTargetSettings) -> AmqpTarget {
-        AmqpTarget { settings, link: None }
+        AmqpTarget { settings, batch_timeout: BATCH_TIMEOUT, link: None }
     }
 
     pub async fn publish(&mut self, letters: &[Arc<DeadLetter>]) -> Published {
         let link = match self.link.take() {
             Some(link) => link,
-            None => match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
+            None => match timeout(CONNECT_TIMEOUT, self.connect()).await {
                 Ok(Ok(link)) => link,
                 Ok(Err(error)) => return failed(0, format!("RabbitMQ: {error}")),
                 Err(_) => {
@@ -46,20 +55,22 @@ impl AmqpTarget {
                 }
             },
         };
+        let deadline = Instant::now() + self.batch_timeout;
         let mut sent = Vec::with_capacity(letters.len());
         let mut error = None;
         for letter in letters {
-            match self.send(&link.1, letter).await {
-                Ok(confirm) => sent.push(confirm),
-                Err(refused) => {
-                    error = Some(format!("RabbitMQ: {refused}"));
-                    break;
-                }
+            match timeout_at(deadline, self.send(&link.1, letter)).await {
+                Ok(Ok(confirm)) => sent.push(confirm),
+                Ok(Err(refused)) => error = Some(format!("RabbitMQ: {refused}")),
+                Err(_) => error = Some(format!("RabbitMQ: {}", self.late(&link.0))),
+            }
+            if error.is_some() {
+                break;
             }
         }
         let mut confirmed = 0;
         for (confirm, letter) in sent.into_iter().zip(letters) {
-            let why = match tokio::time::timeout(CONFIRM_TIMEOUT, confirm).await {
+            let why = match timeout_at(deadline, confirm).await {
                 Ok(Ok(Confirmation::Ack(None))) => {
                     confirmed += 1;
                     continue;
@@ -71,7 +82,7 @@ impl AmqpTarget {
                 Ok(Ok(Confirmation::Nack(None))) => "the broker refused it".to_owned(),
                 Ok(Ok(Confirmation::NotRequested)) => "the broker does not confirm".to_owned(),
                 Ok(Err(failed)) => failed.to_string(),
-                Err(_) => format!("not confirmed within {CONFIRM_TIMEOUT:?}"),
+                Err(_) => self.late(&link.0),
             };
             return failed(
                 confirmed,
@@ -82,6 +93,18 @@ impl AmqpTarget {
             self.link = Some(link);
         }
         Published { confirmed, error }
+    }
+
+    /// Why a batch took too long.
+    fn late(&self, connection: &Connection) -> String {
+        let allowed = self.batch_timeout;
+        match connection.status().blocked() {
+            true => format!(
+                "the broker blocks publishers (it is short of memory or disk), for more than \
+                 {allowed:?}"
+            ),
+            false => format!("not confirmed within {allowed:?}"),
+        }
     }
 
     async fn connect(&self) -> Result<(Connection, Channel), lapin::Error> {
@@ -110,10 +133,28 @@ impl AmqpTarget {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let exchange = self.settings.exchange.as_str().into();
         let key = self.settings.routing_key.as_str().into();
-        // AMQP has no tombstones.
+        // AMQP has no tombstones: a header says so.
         let body = letter.original.value.as_deref().unwrap_or_default();
         channel.basic_publish(exchange, key, options, body, properties(letter)).await
     }
+}
+
+/// Whether everything of it arrives.
+pub fn takes_whole(letter: &DeadLetter) -> bool {
+    let Original { key, headers, .. } = &letter.original;
+    let mut taken = 0;
+    let fits = |(name, value): &(String, Bytes)| {
+        taken += header_bytes(name, value);
+        let is_short = name.len() <= SHORT_BYTES_MAX
+            && (value.len() <= SHORT_BYTES_MAX || !PROPERTIES.contains(&name.as_str()));
+        taken <= HEADERS_BYTES_MAX && is_short
+    };
+    key.as_ref().is_none_or(|key| key.len() <= KEY_BYTES_MAX) && headers.iter().all(fits)
+}
+
+/// About, with what the table needs beside it.
+fn header_bytes(name: &str, value: &[u8]) -> usize {
+    name.len() + value.len() + 16
 }
 
 fn failed(confirmed: usize, error: String) -> Published {
@@ -127,7 +168,7 @@ fn properties(letter: &DeadLetter) -> BasicProperties {
     let mut table = FieldTable::default();
     let (mut taken, mut left_out) = (0, 0_usize);
     for (name, value) in &letter.original.headers {
-        taken += name.len() + value.len() + 16;
+        taken += header_bytes(name, value);
         if taken > HEADERS_BYTES_MAX {
             left_out += 1;
             continue;
@@ -146,10 +187,13 @@ fn properties(letter: &DeadLetter) -> BasicProperties {
         insert(&mut table, "x-pointd-headers-left-out", left_out.to_string().as_bytes());
     }
     if let Some(key) = &letter.original.key {
-        match key.len() <= HEADERS_BYTES_MAX / 2 {
+        match key.len() <= KEY_BYTES_MAX {
             true => insert(&mut table, "x-pointd-key", key),
             false => insert(&mut table, "x-pointd-key-left-out", b"true"),
         }
+    }
+    if letter.original.value.is_none() {
+        insert(&mut table, "x-pointd-tombstone", b"true");
     }
     for (name, value) in errors(letter) {
         insert(&mut table, name, value.as_bytes());
@@ -170,4 +214,53 @@ fn insert(table: &mut FieldTable, name: &str, value: &[u8]) {
 
 fn short(text: &str) -> ShortString {
     beginning(text, SHORT_BYTES_MAX).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{Reason, Refusal};
+    use crate::position::{Seq, UnixMillis};
+
+    fn letter(original: Original) -> DeadLetter {
+        DeadLetter {
+            seq: Seq(7),
+            time: UnixMillis(1),
+            position: None,
+            refusal: Refusal::new(Reason::NotJson, "why"),
+            original,
+            collection: None,
+            rewritten: false,
+            redrives: 0,
+            redriven_at: None,
+        }
+    }
+
+    fn has(letter: &DeadLetter, name: &str) -> bool {
+        let properties = properties(letter);
+        let headers = properties.headers().as_ref().unwrap();
+        headers.inner().keys().any(|given| given.as_str() == name)
+    }
+
+    #[test]
+    fn what_does_not_arrive_whole_is_known_to() {
+        let whole = Original {
+            key: Some(vec![1; KEY_BYTES_MAX].into()),
+            headers: vec![("a".into(), vec![1; 60 << 10].into())],
+            ..Original::of("x")
+        };
+        let first = letter(whole.clone());
+        assert!(takes_whole(&first) && !has(&first, "x-pointd-tombstone"));
+        let mut long = whole.clone();
+        long.headers.push(("b".into(), vec![1; 4 << 10].into()));
+        let long = letter(long);
+        assert!(!takes_whole(&long) && has(&long, "x-pointd-headers-left-out"));
+        let key = Some(vec![1; KEY_BYTES_MAX + 1].into());
+        let long = letter(Original { key, ..whole.clone() });
+        assert!(!takes_whole(&long) && has(&long, "x-pointd-key-left-out"));
+        let headers = vec![("n".repeat(256), Bytes::from_static(b"x"))];
+        assert!(!takes_whole(&letter(Original { headers, ..Original::of("x") })));
+        let gone = letter(Original { value: None, ..whole });
+        assert!(takes_whole(&gone) && has(&gone, "x-pointd-tombstone"));
+    }
 }

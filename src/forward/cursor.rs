@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::settings::ForwardSettings;
 use crate::disk::{self, Disk};
 use crate::position::Seq;
 use crate::wal::LogId;
@@ -24,7 +25,22 @@ struct Line {
     /// Seqs are numbers of this log.
     log_id: Uuid,
     target: String,
+    /// Those whose letters up to `forwarded` have been sent; [`ALL`] stands for every one. A file
+    /// without it is about none.
+    #[serde(default)]
+    sources: Vec<String>,
     forwarded: Seq,
+}
+
+/// No source has this name.
+const ALL: &str = "*";
+
+impl Line {
+    /// Whether all that `other` is about has been sent up to here.
+    fn covers(&self, other: &Line) -> bool {
+        let sent = |source: &String| self.sources.iter().any(|it| it == ALL || it == source);
+        self.log_id == other.log_id && self.target == other.target && other.sources.iter().all(sent)
+    }
 }
 
 /// The seq up to which everything has been forwarded.
@@ -48,29 +64,30 @@ pub enum CursorError {
 }
 
 impl Cursor {
-    /// `directory` is the data directory, with its catalog open.
+    /// `directory` is the data directory, with its catalog open. Begins anew when more sources
+    /// are forwarded than before: of those, nothing was sent.
     pub fn open(
         disk: &Disk,
         directory: &Path,
-        target: &str,
+        settings: &ForwardSettings,
         log_id: LogId,
     ) -> Result<Cursor, CursorError> {
         let path = directory.join("dead-letters").join("forwarded");
         let mut line = Line {
             version: VERSION,
             log_id: log_id.0,
-            target: target.to_owned(),
+            target: settings.target(),
+            sources: settings.sources.clone().unwrap_or_else(|| vec![ALL.to_owned()]),
             forwarded: Seq(0),
         };
         match std::fs::read(&path) {
             Ok(content) => match decode(&content) {
-                Ok(known) if known.log_id == line.log_id && known.target == line.target => {
-                    line = known;
-                }
+                Ok(known) if known.covers(&line) => line.forwarded = known.forwarded,
                 Ok(known) => tracing::info!(
                     before = known.target,
                     target = line.target,
-                    "dead letters are forwarded to another target: beginning with the oldest",
+                    "dead letters are forwarded to another target, or of more sources: beginning \
+                     with the oldest",
                 ),
                 Err(Unreadable::Newer(found)) => return Err(CursorError::Newer { path, found }),
                 Err(Unreadable::Damaged) => tracing::error!(
@@ -81,6 +98,8 @@ impl Cursor {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(CursorError::Io { path, source }),
         }
+        // Fewer sources are noted with the next letter. Until then the file says more than is
+        // sent, and all of that has been.
         let saved = line.forwarded;
         Ok(Cursor { disk: disk.clone(), path, line, saved })
     }
@@ -141,11 +160,14 @@ fn decode(content: &[u8]) -> Result<Line, Unreadable> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::settings::{KafkaTargetSettings, Then};
     use super::*;
+    use crate::source::kafka::Properties;
 
     fn line(target: &str, seq: u64) -> Line {
         let (log_id, target) = (Uuid::from_u128(7), target.to_owned());
-        Line { version: VERSION, log_id, target, forwarded: Seq(seq) }
+        let sources = vec![ALL.to_owned()];
+        Line { version: VERSION, log_id, target, sources, forwarded: Seq(seq) }
     }
 
     proptest! {
@@ -174,8 +196,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("dead-letters/forwarded");
         std::fs::create_dir(home.path().join("dead-letters")).unwrap();
-        let open = |target, log: u128| {
-            Cursor::open(&Disk::new(), home.path(), target, LogId(Uuid::from_u128(log)))
+        let open = |target: &str, log: u128| {
+            let log_id = LogId(Uuid::from_u128(log));
+            Cursor::open(&Disk::new(), home.path(), &to(target, None), log_id)
         };
         let mut cursor = open("a", 1).unwrap();
         assert_eq!(cursor.seq(), Seq(0));
@@ -184,10 +207,47 @@ mod tests {
         assert_eq!(open("a", 1).unwrap().seq(), Seq(9));
         assert_eq!(open("b", 1).unwrap().seq(), Seq(0));
         assert_eq!(open("a", 2).unwrap().seq(), Seq(0));
-        std::fs::write(&path, encode(&Line { version: 2, ..line("a", 9) }).unwrap()).unwrap();
+        std::fs::write(&path, encode(&Line { version: 2, ..line("topic a", 9) }).unwrap()).unwrap();
         let refused = open("a", 1).err().unwrap().to_string();
         assert!(refused.contains("version 2") && refused.contains("forwarded"), "{refused}");
         std::fs::write(&path, b"nonsense").unwrap();
         assert_eq!(open("a", 1).unwrap().seq(), Seq(0));
+    }
+
+    fn to(topic: &str, sources: Option<&[&str]>) -> ForwardSettings {
+        let kafka = KafkaTargetSettings {
+            brokers: "b:9092".into(),
+            topic: topic.into(),
+            properties: Properties::default(),
+        };
+        let sources = sources.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        ForwardSettings { sources, then: Then::Keep, kafka: Some(kafka), amqp: None }
+    }
+
+    /// With `then = "drop"` letters that count as sent go: of a source that is new, none was.
+    #[test]
+    fn what_covers_more_sources_begins_anew() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("dead-letters")).unwrap();
+        let open = |sources: Option<&[&str]>| {
+            let log_id = LogId(Uuid::from_u128(1));
+            Cursor::open(&Disk::new(), home.path(), &to("t", sources), log_id).unwrap()
+        };
+        let sent = |sources: Option<&[&str]>, seq| {
+            let mut cursor = open(sources);
+            cursor.advance(Seq(seq));
+            cursor.save().unwrap();
+        };
+        sent(Some(&["a"]), 9);
+        assert_eq!(open(Some(&["a"])).seq(), Seq(9));
+        assert_eq!(open(Some(&["a", "b"])).seq(), Seq(0));
+        assert_eq!(open(None).seq(), Seq(0));
+        sent(Some(&["a", "b"]), 10);
+        assert_eq!(open(Some(&["b"])).seq(), Seq(10));
+        // From here on only the letters of `b` are.
+        sent(Some(&["b"]), 12);
+        assert_eq!(open(Some(&["a", "b"])).seq(), Seq(0));
+        sent(None, 20);
+        assert_eq!(open(Some(&["c"])).seq(), Seq(20));
     }
 }

@@ -85,6 +85,11 @@ impl KafkaTarget {
     }
 }
 
+/// Whether everything of it arrives: in Kafka's client a zero byte would end a header's name.
+pub fn takes_whole(letter: &DeadLetter) -> bool {
+    !letter.original.headers.iter().any(|(name, _)| name.contains('\0'))
+}
+
 /// The letter's own, then what is said of it.
 fn headers(letter: &DeadLetter) -> OwnedHeaders {
     let own = letter.original.headers.iter().map(|(name, value)| (&name[..], &value[..]));

@@ -5,11 +5,11 @@
 //! ```
 //!
 //! Promise: every letter that is kept long enough is confirmed by the target at least once; what
-//! is sent is complete (key, value, headers, place and reason); a target that cannot be reached
-//! is tried again for ever, and nothing is held in memory for it but one batch. No promise: that
-//! a letter is sent once. What was confirmed and not yet noted when the process ended is sent
-//! again, as is the rest of a batch of which one letter failed. A letter that is redriven or
-//! dropped before its turn is not sent, and counted.
+//! is sent is complete (key, value, headers, place and reason), or counted as not, and then never
+//! dropped; a target that cannot be reached is tried again for ever, and nothing is held in memory
+//! for it but one batch. No promise: that a letter is sent once. What was confirmed and not yet
+//! noted when the process ended is sent again, as is, once, the rest of a batch of which one letter
+//! failed. A letter that is redriven or dropped before its turn is not sent, and counted.
 //!
 //! The cursor is a file of its own, not in the log: it is about the target, and replaying the log
 //! must not depend on it.
@@ -23,10 +23,10 @@ mod status;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::catalog::{Catalog, DeadLetter};
@@ -69,6 +69,8 @@ pub struct Forwarder {
     lines: Lines,
     /// What was still to be sent when it was last looked at.
     waiting: BTreeSet<Seq>,
+    /// Up to here nothing is kept that is still to be sent.
+    passed: Seq,
     failures: u32,
 }
 
@@ -86,34 +88,43 @@ struct Published {
 }
 
 impl Forwarder {
-    /// Starts on a thread of its own, which ends soon after shutdown was asked for.
-    pub fn spawn(settings: ForwardSettings, lines: Lines) -> std::io::Result<JoinHandle<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// Ready to [`Forwarder::run`].
+    pub fn new(settings: ForwardSettings, lines: Lines) -> std::io::Result<Forwarder> {
         let target = match (&settings.kafka, &settings.amqp) {
             (Some(kafka), _) => Target::Kafka(kafka::KafkaTarget::new(kafka.clone())),
             (None, Some(amqp)) => Target::Amqp(amqp::AmqpTarget::new(amqp.clone())),
             (None, None) => return Err(std::io::Error::other("no target to forward to")),
         };
-        let waiting = BTreeSet::new();
-        let mut forwarder = Forwarder { settings, target, lines, waiting, failures: 0 };
-        std::thread::Builder::new()
-            .name("forward".into())
-            .spawn(move || runtime.block_on(forwarder.run()))
+        let (waiting, passed) = (BTreeSet::new(), Seq(0));
+        Ok(Forwarder { settings, target, lines, waiting, passed, failures: 0 })
     }
 
-    async fn run(&mut self) {
-        let shutdown = self.lines.shutdown.clone();
-        tokio::select! {
-            () = shutdown.asked() => {}
-            () = self.follow() => {}
-        }
+    /// The thread's life: ends soon after shutdown was asked for.
+    pub fn run(mut self, runtime: &Runtime) {
+        runtime.block_on(async {
+            let shutdown = self.lines.shutdown.clone();
+            tokio::select! {
+                () = shutdown.asked() => {}
+                () = self.follow() => {}
+            }
+        });
         self.lines.status.stopped();
     }
 
     async fn follow(&mut self) {
+        // What letters there were when there was nothing to do.
+        let mut settled = None;
         loop {
             // Marked as seen before it is looked at: what comes after wakes us.
             self.lines.applied.borrow_and_update();
+            let changes = self.lines.catalog.dead_letter_changes();
+            if settled == Some(changes) {
+                if self.lines.applied.changed().await.is_err() {
+                    // The applier has ended, so the process is about to.
+                    return;
+                }
+                continue;
+            }
             self.look();
             let step = self.step().await;
             match step {
@@ -121,26 +132,30 @@ impl Forwarder {
                 Ok(false) => {
                     self.failures = 0;
                     self.lines.status.idle();
-                    if self.lines.applied.changed().await.is_err() {
-                        // The applier has ended, so the process is about to.
-                        return;
-                    }
+                    settled = Some(changes);
                 }
                 Err(error) => self.failed(error).await,
             }
         }
     }
 
+    /// Behind it are the letters that may still have to be sent.
+    fn behind(&self) -> Seq {
+        self.lines.cursor.seq().max(self.passed)
+    }
+
     /// Sends one batch, notes it, drops it if so configured. False if there was nothing to do.
     async fn step(&mut self) -> Result<bool, String> {
-        let cursor = self.lines.cursor.seq();
         let wanted = |letter: &DeadLetter| self.settings.wants(letter.source());
+        // After a failure one alone: of one that the target refuses, those behind it would arrive
+        // again at each attempt.
+        let count = if self.failures > 0 { 1 } else { BATCH_LETTERS_MAX };
         let catalog = &self.lines.catalog;
-        let batch = catalog.dead_letters_after(cursor, BATCH_LETTERS_MAX, BATCH_BYTES_MAX, &wanted);
+        let batch = catalog.dead_letters_after(self.behind(), count, BATCH_BYTES_MAX, &wanted);
         if !batch.is_empty() {
             self.lines.status.forwarding();
             let published = self.target.publish(&batch).await;
-            self.lines.metrics.letters.forwarded.inc_by(published.confirmed as u64);
+            self.count(&batch[..published.confirmed]);
             if let Some(last) = batch[..published.confirmed].last() {
                 self.lines.cursor.advance(last.seq);
                 self.lines.status.set_cursor(last.seq);
@@ -162,8 +177,12 @@ impl Forwarder {
             return Ok(false);
         }
         let cursor = self.lines.cursor.seq();
-        let done =
-            |letter: &DeadLetter| letter.seq <= cursor && self.settings.wants(letter.source());
+        let done = |letter: &DeadLetter| {
+            letter.seq <= cursor
+                && self.settings.wants(letter.source())
+                // The rest of it is nowhere else.
+                && self.target.takes_whole(letter)
+        };
         let letters = self.lines.catalog.dead_letters_after(Seq(0), DROPS_MAX, u64::MAX, &done);
         if letters.is_empty() {
             return Ok(false);
@@ -173,11 +192,23 @@ impl Forwarder {
         Ok(true)
     }
 
+    fn count(&self, confirmed: &[Arc<DeadLetter>]) {
+        let metrics = &self.lines.metrics.letters;
+        metrics.forwarded.inc_by(confirmed.len() as u64);
+        let incomplete = confirmed.iter().filter(|letter| !self.target.takes_whole(letter));
+        metrics.forward_incomplete.inc_by(incomplete.count() as u64);
+    }
+
     /// Counts what is still to be sent, and what went without having been.
     fn look(&mut self) {
         let cursor = self.lines.cursor.seq();
         let wanted = |letter: &DeadLetter| self.settings.wants(letter.source());
-        let now = self.lines.catalog.dead_letter_seqs_after(cursor, &wanted);
+        // Read first: every letter up to here is there to be found.
+        let applied = self.lines.catalog.applied();
+        let now = self.lines.catalog.dead_letter_seqs_after(self.behind(), &wanted);
+        if now.is_empty() {
+            self.passed = applied;
+        }
         let left = |seq: &&Seq| **seq > cursor && !now.contains(*seq);
         let skipped = self.waiting.iter().filter(left).count();
         self.lines.metrics.letters.forward_skipped.inc_by(skipped as u64);
@@ -202,6 +233,14 @@ impl Target {
         match self {
             Target::Kafka(kafka) => kafka.publish(letters).await,
             Target::Amqp(amqp) => amqp.publish(letters).await,
+        }
+    }
+
+    /// Whether everything of the letter arrives.
+    fn takes_whole(&self, letter: &DeadLetter) -> bool {
+        match self {
+            Target::Kafka(_) => kafka::takes_whole(letter),
+            Target::Amqp(_) => amqp::takes_whole(letter),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! From what a broker delivered to what the log records.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
+use serde::de::IgnoredAny;
+use serde_json::from_slice;
 
 use super::ahead::Ahead;
 use crate::format::{self, Decoding, Format, Incoming};
@@ -138,7 +141,8 @@ impl Decoder {
     }
 
     /// Decodes what was kept of a delivery once more, as its source would today. `as_json`:
-    /// it is a text that an operator wrote, JSON although the source's values are protobuf.
+    /// it is a text that an operator wrote, JSON although the source's values are protobuf, and a
+    /// message although they are records.
     pub fn again(
         &self,
         source: usize,
@@ -153,8 +157,8 @@ impl Decoder {
             headers: &original.headers,
         };
         let mut decoding = self.sources[source].decoding.clone();
-        if as_json && decoding.format == Format::Protobuf {
-            decoding.format = Format::Json;
+        if as_json {
+            decoding.format = format_of_text(decoding.format, incoming.value);
         }
         let decode = AssertUnwindSafe(|| format::decode(&incoming, &decoding));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()))
@@ -166,7 +170,11 @@ impl Decoder {
         let kept = delivery.clone();
         let decode = AssertUnwindSafe(|| self.decode_delivery(source, topic, delivery));
         std::panic::catch_unwind(decode).unwrap_or_else(|_| {
-            Body::Rejected(Rejection { refusal: decoder_fault(), original: original(kept) })
+            Body::Rejected(Rejection {
+                refusal: decoder_fault(),
+                original: original(kept),
+                rewritten: false,
+            })
         })
     }
 
@@ -184,8 +192,25 @@ impl Decoder {
                 }
                 Body::Message(message)
             }
-            Err(refusal) => Body::Rejected(Rejection { refusal, original: original(delivery) }),
+            Err(refusal) => Body::Rejected(Rejection {
+                refusal,
+                original: original(delivery),
+                rewritten: false,
+            }),
         }
+    }
+}
+
+/// What a text is that stands in for a value of this format: JSON, but on a source of records
+/// still a record if it is one, whether it names its collection or not.
+fn format_of_text(format: Format, text: Option<&[u8]>) -> Format {
+    let members = text.and_then(|it| from_slice::<BTreeMap<String, IgnoredAny>>(it).ok());
+    let of_points = |members: BTreeMap<String, IgnoredAny>| {
+        ["id", "vector", "payload"].into_iter().any(|name| members.contains_key(name))
+    };
+    match format {
+        Format::Record if members.is_some_and(of_points) => Format::Record,
+        _ => Format::Json,
     }
 }
 
@@ -220,5 +245,35 @@ impl RunCounts<'_> {
             self.metrics.source.decoded.with_label_values(&labels.each()).inc_by(self.count);
         }
         self.count = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::TopicCollections;
+    use crate::operation::Limits;
+
+    #[test]
+    fn a_record_can_be_mended_with_an_operation_or_a_record() {
+        let decoding = Decoding {
+            format: Format::Record,
+            collection: Some("c".to_owned()),
+            topics: TopicCollections::default(),
+            limits: Limits { message_bytes_max: 1000 },
+        };
+        let sources = Arc::new(vec![SourceDecoding { decoding, halts: false }]);
+        let decoder = Decoder { sources, check: Arc::new(|_| Ok(())), metrics: Metrics::new() };
+        for (text, as_text, as_delivered) in [
+            (r#"{"id": 7, "vector": [1, 2]}"#, true, true),
+            (r#"{"collection_name": "c", "id": 7, "vector": [1, 2]}"#, true, true),
+            (r#"{"delete": {"points": [7]}}"#, true, false),
+            (r#"{"collection": "c", "delete": {"points": [7]}}"#, true, false),
+            ("nonsense", false, false),
+        ] {
+            let read = |as_json| decoder.again(0, None, &Original::of(text), as_json);
+            assert_eq!(read(true).is_ok(), as_text, "{text}: {:?}", read(true));
+            assert_eq!(read(false).is_ok(), as_delivered, "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ pub struct LetterMetrics {
     pub redriven: IntCounterVec,
     pub dropped: IntCounterVec,
     pub forwarded: IntCounter,
+    pub forward_incomplete: IntCounter,
     pub forward_skipped: IntCounter,
     pub forward_failures: IntCounter,
     pub forward_pending: IntGauge,
@@ -34,6 +35,11 @@ pub(super) fn letters(make: &Make<'_>) -> LetterMetrics {
         forwarded: make.counter(
             "pointd_dead_letters_forwarded_total",
             "Dead letters that the forwarding target has confirmed, repetitions included.",
+        ),
+        forward_incomplete: make.counter(
+            "pointd_dead_letters_forward_incomplete_total",
+            "Dead letters that were forwarded without a part that the target has no place for. \
+             They are not dropped after that.",
         ),
         forward_skipped: make.counter(
             "pointd_dead_letters_forward_skipped_total",

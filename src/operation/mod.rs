@@ -215,6 +215,9 @@ impl Original {
 pub struct Rejection {
     pub refusal: Refusal,
     pub original: Original,
+    /// The original is the message written as JSON again. Never in a record: only an operator
+    /// rejects what was decoded.
+    pub rewritten: bool,
 }
 
 /// A detail is kept with its dead letter, in memory and in the log.

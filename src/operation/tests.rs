@@ -177,6 +177,7 @@ fn the_other_bodies_read_back_too() {
         Body::Rejected(Rejection {
             refusal: Refusal::new(*reason, "why"),
             original: Original::default(),
+            rewritten: false,
         })
     });
     let field: Path = "a[].b".parse().unwrap();

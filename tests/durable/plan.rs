@@ -165,7 +165,11 @@ impl Chance {
             value: Some(Bytes::copy_from_slice(value)),
             headers: vec![("h".to_owned(), Bytes::from_static(b"\x80"))],
         };
-        Body::Rejected(Rejection { refusal: Refusal::new(Reason::NotJson, "why"), original })
+        Body::Rejected(Rejection {
+            refusal: Refusal::new(Reason::NotJson, "why"),
+            original,
+            rewritten: false,
+        })
     }
 
     /// About letters that are there, were there, or never were.

@@ -53,6 +53,9 @@ enum Fate {
     Gone,
     /// Durable, and not applied within the time of the request.
     Acknowledged,
+    /// Not durable within the time of the request, and on its way to the log all the same: what
+    /// becomes of it shows later.
+    Unknown,
     /// The log had no room for it: nothing has changed.
     NotTaken,
     WouldApply,
@@ -189,7 +192,7 @@ impl Shared {
                 Ok(Ok(written)) => self.told(seq, written, deadline).await,
                 Ok(Err(error)) => not_taken(seq, &error),
                 // It is in the queue, and not durable yet.
-                Err(_) => Decided::of(seq, Fate::Acknowledged),
+                Err(_) => Decided::of(seq, Fate::Unknown),
             };
             decided.push(one);
         }

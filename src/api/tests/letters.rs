@@ -1,10 +1,12 @@
 //! Dead letters: which are meant, what would happen, and what happens.
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::Fixture;
 use super::views::{at, partition, queue};
+use crate::api::{WriteError, Writes, Written};
 use crate::operation::{self, Original, Reason, Refusal, Rejection};
 use crate::position::{Fingerprint, Mark, Position};
 
@@ -21,7 +23,11 @@ async fn with_letters() -> Fixture {
             ("kept".to_owned(), Bytes::from_static(b"yes")),
         ];
         let original = Original { headers, ..Original::of(value) };
-        operation::Body::Rejected(Rejection { refusal: Refusal::new(reason, "why"), original })
+        operation::Body::Rejected(Rejection {
+            refusal: Refusal::new(reason, "why"),
+            original,
+            rewritten: false,
+        })
     };
     let json = "application/json";
     fixture.direct.apply(at(&orders, 5), rejected("nonsense", Reason::NotJson, "text/x"));
@@ -198,4 +204,26 @@ async fn a_request_takes_so_many_and_says_where_to_go_on() {
         assert_eq!(fixture.ask("POST", drop, &body.to_string()).await.0, 400, "{body}");
     }
     assert_eq!(kept(&fixture, "?limit=3").await, [3, 4, 5]);
+}
+
+/// A log that answers nothing.
+struct Silent;
+
+impl Writes for Silent {
+    fn write(&self, _: operation::Message) -> BoxFuture<'static, Result<Written, WriteError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn decide(&self, _: operation::Body) -> BoxFuture<'static, Result<Written, WriteError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_durable_in_time_is_not_called_acknowledged() {
+    let mut fixture = with_letters().await;
+    fixture.doors.writes = std::sync::Arc::new(Silent);
+    let body = json!({"seqs": [4]});
+    let answer = post(&fixture, "/dead-letters/redrive?timeout=1", body).await;
+    assert_eq!(fates(&answer), [(4, "unknown")]);
 }

@@ -97,7 +97,11 @@ fn delete(id: u64) -> operation::Body {
 
 fn rejected() -> operation::Body {
     let refusal = Refusal::new(Reason::NotJson, "no");
-    operation::Body::Rejected(Rejection { refusal, original: Original::default() })
+    operation::Body::Rejected(Rejection {
+        refusal,
+        original: Original::default(),
+        rewritten: false,
+    })
 }
 
 /// A source that reads these streams.

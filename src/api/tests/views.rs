@@ -153,6 +153,7 @@ fn rejected(value: &'static [u8], headers: Vec<(String, Bytes)>) -> operation::B
     operation::Body::Rejected(Rejection {
         refusal: Refusal::new(Reason::NotJson, "expected value"),
         original: Original { headers, ..Original::of(value) },
+        rewritten: false,
     })
 }
 

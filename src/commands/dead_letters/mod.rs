@@ -5,6 +5,7 @@ mod print;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -103,6 +104,10 @@ pub(super) struct DropArgs {
     which: Which,
 }
 
+/// How often letters are asked for again for which the log had no room.
+const TAKING_TRIES: u32 = 5;
+const TAKING_PAUSE: Duration = Duration::from_secs(1);
+
 /// An error too if anything was refused.
 pub(super) fn run(command: &DeadLettersCommand) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
@@ -154,6 +159,9 @@ fn show(args: &ShowArgs, out: &mut impl Write) -> Result<(), CommandError> {
         return Ok(writeln!(out, "{letter}")?);
     }
     if args.value {
+        if letter["original"]["value"].is_null() {
+            return Err("it is a tombstone: it has a key and no value".into());
+        }
         return Ok(out.write_all(&bytes(&letter["original"]["value"])?)?);
     }
     Ok(print::letter(&letter, out)?)
@@ -176,7 +184,8 @@ fn mended(file: &Path) -> Result<Value, CommandError> {
     })
 }
 
-/// Page by page, so that however many there are, no request takes long.
+/// Page by page, so that however many there are, no request takes long. What the log had no room
+/// for is asked for again, a few times.
 fn decide(
     verb: &str,
     daemon: &DaemonArgs,
@@ -185,25 +194,29 @@ fn decide(
     out: &mut impl Write,
 ) -> Result<(), CommandError> {
     let client = Client::new(daemon)?;
+    let ask = |body: &Value| client.post(&format!("/dead-letters/{verb}"), body);
     let mut body = which.body();
     if let Some(value) = value {
         body["value"] = value;
     }
     let mut tally = print::Tally::default();
-    loop {
-        let answer = client.post(&format!("/dead-letters/{verb}"), &body)?;
-        for letter in answer["letters"].as_array().map_or(&[][..], Vec::as_slice) {
-            match which.json {
-                true => writeln!(out, "{letter}")?,
-                false => print::decided(letter, out)?,
-            }
-            tally.count(letter);
+    let mut told = |letter: &Value| {
+        tally.count(letter);
+        match which.json {
+            true => writeln!(out, "{letter}"),
+            false => print::decided(letter, out),
         }
-        match &answer["next_page_offset"] {
-            Value::Null => break,
-            next => body["offset"] = next.clone(),
+    };
+    let mut not_taken = decide_pages(&ask, body.clone(), &mut told)?;
+    for _ in 0..TAKING_TRIES {
+        if not_taken.is_empty() {
+            break;
         }
+        std::thread::sleep(TAKING_PAUSE);
+        body = again(&body, &not_taken);
+        not_taken = decide_pages(&ask, body.clone(), &mut told)?;
     }
+    not_taken.iter().try_for_each(told)?;
     if !which.json {
         writeln!(out, "{tally}")?;
     }
@@ -211,6 +224,38 @@ fn decide(
         0 => Ok(()),
         count => Err(format!("{count} of {} letters stay", tally.all()).into()),
     }
+}
+
+/// Tells of all but those that were not taken, and gives these.
+fn decide_pages(
+    ask: &dyn Fn(&Value) -> Result<Value, CommandError>,
+    mut body: Value,
+    told: &mut dyn FnMut(&Value) -> io::Result<()>,
+) -> Result<Vec<Value>, CommandError> {
+    let mut not_taken = Vec::new();
+    loop {
+        let answer = ask(&body)?;
+        for letter in answer["letters"].as_array().map_or(&[][..], Vec::as_slice) {
+            match letter["status"] == "not_taken" {
+                true => not_taken.push(letter.clone()),
+                false => told(letter)?,
+            }
+        }
+        match &answer["next_page_offset"] {
+            Value::Null => return Ok(not_taken),
+            next => body["offset"] = next.clone(),
+        }
+    }
+}
+
+/// The same request for these letters alone.
+fn again(body: &Value, letters: &[Value]) -> Value {
+    let seqs: Vec<&Value> = letters.iter().map(|letter| &letter["seq"]).collect();
+    let mut again = json!({ "dry_run": body["dry_run"], "seqs": seqs });
+    if let Some(value) = body.get("value") {
+        again["value"] = value.clone();
+    }
+    again
 }
 
 impl Which {
@@ -228,5 +273,36 @@ impl Which {
             body["all"] = json!(true);
         }
         body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_taken_is_given_back_and_the_rest_told() {
+        let pages = RefCell::new(vec![
+            json!({"letters": [{"seq": 9, "status": "applied"}], "next_page_offset": null}),
+            json!({"letters": [{"seq": 3, "status": "applied"}, {"seq": 4, "status": "not_taken"}],
+                "next_page_offset": 9}),
+        ]);
+        let asked = RefCell::new(Vec::new());
+        let ask = |body: &Value| {
+            asked.borrow_mut().push(body["offset"].clone());
+            Ok(pages.borrow_mut().pop().unwrap())
+        };
+        let mut told = Vec::new();
+        let mut tell = |letter: &Value| {
+            told.push(letter["seq"].as_u64());
+            Ok(())
+        };
+        let body = json!({"all": true, "dry_run": false});
+        let left = decide_pages(&ask, body.clone(), &mut tell).unwrap();
+        assert_eq!(told, [Some(3), Some(9)]);
+        assert_eq!(*asked.borrow(), [Value::Null, json!(9)]);
+        assert_eq!(again(&body, &left), json!({"dry_run": false, "seqs": [4]}));
     }
 }

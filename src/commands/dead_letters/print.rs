@@ -112,7 +112,7 @@ impl Tally {
 
     /// Those that did not come to what was asked for.
     pub(super) fn not_done(&self) -> usize {
-        let bad = ["refused", "would be refused", "not taken", "gone"];
+        let bad = ["refused", "would be refused", "not taken", "gone", "unknown"];
         bad.iter().filter_map(|status| self.0.get(*status)).sum()
     }
 }
@@ -174,10 +174,11 @@ SEQ  TIME                  FROM                REASON    DETAIL
     fn a_tally_says_what_stays() {
         let mut tally = Tally::default();
         assert_eq!(tally.to_string(), "no letters");
-        for status in ["applied", "refused", "applied", "gone", "acknowledged"] {
+        for status in ["applied", "refused", "applied", "gone", "acknowledged", "unknown"] {
             tally.count(&json!({ "status": status }));
         }
-        assert_eq!(tally.to_string(), "1 acknowledged, 2 applied, 1 gone, 1 refused");
-        assert_eq!((tally.not_done(), tally.all()), (2, 5));
+        assert_eq!(tally.to_string(), "1 acknowledged, 2 applied, 1 gone, 1 refused, 1 unknown");
+        // What was acknowledged is durable, and will be applied.
+        assert_eq!((tally.not_done(), tally.all()), (3, 6));
     }
 }

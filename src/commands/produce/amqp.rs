@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
 };
+use uuid::Uuid;
 
 use super::messages::{Messages, Outgoing};
 use super::{ProduceError, Progress};
@@ -15,6 +16,8 @@ use crate::format::{CONTENT_ENCODING, CONTENT_TYPE};
 /// Messages published and not confirmed yet.
 const IN_FLIGHT_MAX: usize = 1000;
 const PERSISTENT: u8 = 2;
+/// The header that has the message's key, which AMQP has no place for.
+const KEY: &str = "key";
 
 #[derive(Default)]
 struct Confirms {
@@ -60,10 +63,13 @@ pub fn publish(
         channel.queue_declare(queue.into(), exists, FieldTable::default()).await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let mut confirms = Confirms::default();
+        // An id names one message of one run: two that are equal are still two.
+        let run = Uuid::new_v4();
         for message in messages {
             let message = message?;
-            confirms.waiting.push_back(send(&channel, queue, &message).await?);
             confirms.sent += 1;
+            let id = format!("{run}:{}", confirms.sent);
+            confirms.waiting.push_back(send(&channel, queue, &message, id).await?);
             confirms.settle(IN_FLIGHT_MAX).await?;
             progress.sent(&message);
         }
@@ -82,12 +88,23 @@ async fn send(
     channel: &Channel,
     queue: &str,
     message: &Outgoing,
+    id: String,
 ) -> Result<PublisherConfirm, lapin::Error> {
+    let properties = properties(message, id);
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let (exchange, body) = ("".into(), message.body.as_slice());
+    channel.basic_publish(exchange, queue.into(), options, body, properties).await
+}
+
+fn properties(message: &Outgoing, id: String) -> BasicProperties {
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
-        .with_content_type("application/json".into());
+        .with_content_type("application/json".into())
+        .with_message_id(id.into());
     if let Some(key) = &message.key {
-        properties = properties.with_message_id(key.as_str().into());
+        let mut headers = FieldTable::default();
+        headers.insert(KEY.into(), AMQPValue::LongString(key.as_str().into()));
+        properties = properties.with_headers(headers);
     }
     for (name, value) in &message.headers {
         let value = (*value).into();
@@ -97,7 +114,26 @@ async fn send(
             _ => properties.with_type(value),
         };
     }
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let (exchange, body) = ("".into(), message.body.as_slice());
-    channel.basic_publish(exchange, queue.into(), options, body, properties).await
+    properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What drops repetitions by message id must not drop the second of two equal messages.
+    #[test]
+    fn the_id_is_of_the_message_and_the_key_in_a_header() {
+        let message = Outgoing {
+            key: Some("7".into()),
+            body: b"{}".to_vec(),
+            points: 1,
+            headers: Vec::new().into(),
+        };
+        let properties = properties(&message, "run:3".into());
+        assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "run:3");
+        let headers = properties.headers().as_ref().unwrap().inner();
+        let key = headers.iter().find(|(name, _)| name.as_str() == KEY).unwrap().1;
+        assert_eq!(*key, AMQPValue::LongString("7".into()));
+    }
 }

@@ -93,3 +93,35 @@ pub fn check(mut bytes: &[u8], shape: &'static Shape) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+/// Deeper than a reader goes.
+const DEPTH_MAX: usize = 100;
+
+/// How many messages are inside this one, of those that are looked into. Of bytes that nobody has
+/// read before: where they cannot be, the reader will say so.
+pub fn inner(bytes: &[u8], shape: &'static Shape) -> usize {
+    let mut count = 0;
+    count_inner(bytes, shape, DEPTH_MAX, &mut count);
+    count
+}
+
+fn count_inner(mut bytes: &[u8], shape: &'static Shape, depth: usize, count: &mut usize) {
+    while !bytes.is_empty() && depth > 0 {
+        let Ok((tag, wire_type)) = decode_key(&mut bytes) else { return };
+        if wire_type != WireType::LengthDelimited {
+            if skip_field(wire_type, tag, &mut bytes, DecodeContext::default()).is_err() {
+                return;
+            }
+            continue;
+        }
+        let length = decode_varint(&mut bytes).ok().and_then(|it| it.try_into().ok());
+        let Some((body, rest)) = length.and_then(|length| bytes.split_at_checked(length)) else {
+            return;
+        };
+        if let Some((_, Some(inner))) = shape.fields.iter().find(|(known, _)| *known == tag) {
+            *count += 1;
+            count_inner(body, inner, depth - 1, count);
+        }
+        bytes = rest;
+    }
+}

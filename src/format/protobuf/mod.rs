@@ -12,7 +12,7 @@ mod points;
 use qdrant_client::qdrant as proto;
 
 use super::shortened;
-use crate::operation::{Message, Operation, Reason, Refusal};
+use crate::operation::{Limits, Message, Operation, Reason, Refusal};
 use known::Shape;
 
 /// The names that the header `type` may have, with or without `qdrant.` before them.
@@ -28,20 +28,27 @@ pub const TYPES: [&str; 9] = [
     "UpdateBatchPoints",
 ];
 
+/// What a point, an operation or a condition takes in memory when it is read, about, however few
+/// bytes it has.
+const INNER_BYTES: usize = 512;
+/// How many times `message_bytes_max` a message may take in memory, beside [`GROWTH_FREE`] bytes.
+const GROWTH_MAX: usize = 8;
+const GROWTH_FREE: usize = 1 << 20;
+
 /// Decodes the message that `name` says it is.
 pub fn decode(
     value: &[u8],
     name: Option<&str>,
     collection: Option<&str>,
+    limits: &Limits,
 ) -> Result<Message, Refusal> {
     let name = message_name(name)?;
     if value.is_empty() {
         let detail = format!("the value is empty, and a {name} says at least which points");
         return Err(Refusal::new(Reason::NotProtobuf, detail));
     }
-    let (named, operations) = read(value, name).map_err(|Refusal { reason, detail }| Refusal {
-        reason,
-        detail: format!("{name}: {detail}"),
+    let (named, operations) = read(value, name, limits).map_err(|Refusal { reason, detail }| {
+        Refusal { reason, detail: format!("{name}: {detail}") }
     })?;
     let named = Some(named.as_str()).filter(|named| !named.is_empty());
     Message::new(named.or(collection), operations)
@@ -66,10 +73,10 @@ fn one_of() -> String {
 }
 
 /// The collection it names (empty: none) and its operations.
-fn read(value: &[u8], name: &str) -> Result<(String, Vec<Operation>), Refusal> {
+fn read(value: &[u8], name: &str, limits: &Limits) -> Result<(String, Vec<Operation>), Refusal> {
     macro_rules! one {
         ($shape:expr, $message:ty) => {{
-            let message: $message = parse(value, $shape)?;
+            let message: $message = parse(value, $shape, limits)?;
             let collection = message.collection_name.clone();
             Ok((collection, vec![Operation::try_from(message)?]))
         }};
@@ -81,14 +88,16 @@ fn read(value: &[u8], name: &str) -> Result<(String, Vec<Operation>), Refusal> {
         "DeletePointVectors" => one!(&known::DELETE_POINT_VECTORS, proto::DeletePointVectors),
         "SetPayloadPoints" => one!(&known::SET_PAYLOAD_POINTS, proto::SetPayloadPoints),
         "OverwritePayloadPoints" => {
-            let message: proto::SetPayloadPoints = parse(value, &known::SET_PAYLOAD_POINTS)?;
+            let message: proto::SetPayloadPoints =
+                parse(value, &known::SET_PAYLOAD_POINTS, limits)?;
             let collection = message.collection_name.clone();
             Ok((collection, vec![operations::overwrite_payload(message)?]))
         }
         "DeletePayloadPoints" => one!(&known::DELETE_PAYLOAD_POINTS, proto::DeletePayloadPoints),
         "ClearPayloadPoints" => one!(&known::CLEAR_PAYLOAD_POINTS, proto::ClearPayloadPoints),
         _ => {
-            let message: proto::UpdateBatchPoints = parse(value, &known::UPDATE_BATCH_POINTS)?;
+            let message: proto::UpdateBatchPoints =
+                parse(value, &known::UPDATE_BATCH_POINTS, limits)?;
             let each = message.operations.into_iter().enumerate();
             let operations = each.map(|(at, one)| operations::in_batch(at, one));
             Ok((message.collection_name, operations.collect::<Result<_, _>>()?))
@@ -96,7 +105,20 @@ fn read(value: &[u8], name: &str) -> Result<(String, Vec<Operation>), Refusal> {
     }
 }
 
-fn parse<M: prost::Message + Default>(value: &[u8], shape: &'static Shape) -> Result<M, Refusal> {
+fn parse<M: prost::Message + Default>(
+    value: &[u8],
+    shape: &'static Shape,
+    limits: &Limits,
+) -> Result<M, Refusal> {
+    let max = limits.message_bytes_max.saturating_mul(GROWTH_MAX).saturating_add(GROWTH_FREE);
+    let grown = value.len().saturating_add(known::inner(value, shape).saturating_mul(INNER_BYTES));
+    if grown > max {
+        let detail = format!(
+            "so many small points or conditions take about {grown} bytes in memory, more than the \
+             {max} that a message may: send fewer at once"
+        );
+        return Err(Refusal::new(Reason::TooLarge, detail));
+    }
     let message = M::decode(value).map_err(|error| {
         let text = error.to_string();
         let reason = match text.contains("recursion limit") {

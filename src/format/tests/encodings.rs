@@ -30,6 +30,7 @@ fn a_packed_message_is_the_message() {
     let value = DELETE.as_bytes();
     for (encoding, packed) in [
         ("identity", value.to_vec()),
+        ("utf-8", value.to_vec()),
         ("gzip", gzip(value)),
         ("GZIP", gzip(value)),
         ("x-gzip", gzip(value)),

@@ -106,3 +106,15 @@ fn a_payload_keeps_every_kind_of_value_in_canonical_json() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Two bytes a point, some hundred times as much in memory.
+#[test]
+fn many_tiny_points_are_refused_before_they_are_made() {
+    let bytes = |count: usize| b"\x1a\x00".repeat(count);
+    // Read, and refused for what they lack.
+    let refusal = read_protobuf(&bytes(1000), "UpsertPoints").unwrap_err();
+    assert_eq!(refusal.reason, Reason::MissingId);
+    let refusal = read_protobuf(&bytes(100_000), "UpsertPoints").unwrap_err();
+    assert_eq!(refusal.reason, Reason::TooLarge);
+    assert!(refusal.detail.contains("send fewer"), "{}", refusal.detail);
+}

@@ -159,6 +159,7 @@ pub fn decode(bytes: Bytes) -> Result<Body, InvalidBody> {
         BodyKind::Rejected(record) => Body::Rejected(Rejection {
             refusal: refusal(record.reason, record.detail)?,
             original: original(record.original.unwrap_or_default()),
+            rewritten: false,
         }),
         BodyKind::Duplicate(_) => Body::Duplicate,
         BodyKind::Moved(record) => Body::Moved { why: record.why },

@@ -156,7 +156,7 @@ async fn messages_become_dead_letters_and_change_nothing() {
             Ok(message) => operation::Body::Message(message),
             Err(refusal) => {
                 let original = Original::of(text.clone());
-                operation::Body::Rejected(Rejection { refusal, original })
+                operation::Body::Rejected(Rejection { refusal, original, rewritten: false })
             }
         };
         fixture.direct.apply(at(&stream, at_offset as u64 + 1), body);
