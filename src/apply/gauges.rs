@@ -38,13 +38,7 @@ impl Gauges {
 
     /// After a frame.
     pub fn publish(&mut self, catalog: &Catalog) {
-        for (stream, next) in std::mem::take(&mut self.moved) {
-            // Once a frame and not kept: a stream that goes takes its gauge with it, and the one
-            // that comes back has a new one.
-            let labels = stream_labels(&stream);
-            let gauge = self.metrics.source.applied_offset.with_label_values(&labels.each());
-            gauge.set(next.0 as i64);
-        }
+        self.publish_offsets();
         self.metrics.wal.applied_seq.set(catalog.applied().0 as i64);
         let collection = &self.metrics.collection;
         collection.dead_letters.set(catalog.dead_letter_count() as i64);
@@ -60,6 +54,44 @@ impl Gauges {
             ("drop", counters.drops),
         ] {
             collection.applied_records.with_label_values(&[kind]).set(count as i64);
+        }
+    }
+
+    fn publish_offsets(&mut self) {
+        for (stream, next) in std::mem::take(&mut self.moved) {
+            // Once a frame and not kept: a stream that goes takes its gauge with it, and the one
+            // that comes back has a new one.
+            let labels = stream_labels(&stream);
+            let gauge = self.metrics.source.applied_offset.with_label_values(&labels.each());
+            gauge.set(next.0 as i64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_was_forgotten_and_comes_back_is_shown_again() {
+        let stream = Arc::new(Stream::Partition {
+            source: "s".into(),
+            cluster: "c".into(),
+            topic: "t".into(),
+            topic_id: None,
+            partition: 0,
+        });
+        let metrics = Metrics::new();
+        let mut gauges = Gauges::new(&metrics);
+        for next in [7, 8] {
+            let position = Position::new(stream.clone(), Mark::Next(Offset(next)));
+            gauges.record(Some(&position), &Outcome::Applied, false);
+            gauges.publish_offsets();
+            let labels = stream_labels(&stream);
+            // Made anew at 0 if it was lost.
+            let shown = metrics.source.applied_offset.with_label_values(&labels.each());
+            assert_eq!(shown.get(), next as i64);
+            metrics.source.forget(&stream);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The intake with a real log under it: order, duplicates, and what may be acknowledged when.
 
 mod large;
+mod room;
 
 use std::io;
 use std::path::Path;
@@ -12,6 +13,7 @@ use crossbeam_channel::Receiver;
 
 use super::*;
 use crate::catalog::Frame;
+use crate::disk::ballast::Ballast;
 use crate::disk::{Disk, Step, Witness};
 use crate::format::{Decoding, Format, TopicCollections};
 use crate::metrics::Metrics;
@@ -52,6 +54,9 @@ struct Line {
     watermark: Watermark,
     guard: Arc<Guard>,
     no_room: Arc<AtomicBool>,
+    /// Not there before it is restored.
+    ballast: Arc<Ballast>,
+    asked: Receiver<()>,
     frames: Receiver<Frame>,
     appender: std::thread::JoinHandle<Result<(), AppendError>>,
     _directory: tempfile::TempDir,
@@ -96,6 +101,8 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     }
     let (applier, frames) = crossbeam_channel::unbounded();
     let no_room = Arc::new(AtomicBool::new(false));
+    let ballast = Arc::new(Ballast::new(&Disk::new(), directory.path(), 4096, 0));
+    let (checkpoint, asked) = crossbeam_channel::bounded(1);
     let out = AppenderEnds {
         wal,
         duplicates: Duplicates::default(),
@@ -103,16 +110,17 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
         offsets: DurableOffsets::default(),
         no_room: no_room.clone(),
         valve: valve.clone(),
-        ballast: None,
+        ballast: Some(ballast.clone()),
         reserve_bytes: settings.queue_bytes_max as u64,
         frames_max: settings.applier_frames_max,
-        checkpoint: crossbeam_channel::bounded(1).0,
+        checkpoint,
         shutdown: Shutdown::new(),
         frame_bytes_max: settings.frame_bytes_max,
         metrics,
     };
     let appender = std::thread::spawn(move || Appender::new(ends, out).run());
-    Line { queue, watermark, guard, no_room, frames, appender, _directory: directory }
+    let _directory = directory;
+    Line { queue, watermark, guard, no_room, ballast, asked, frames, appender, _directory }
 }
 
 fn open(disk: &Disk, directory: &Path) -> Wal {

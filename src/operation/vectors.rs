@@ -174,3 +174,17 @@ pub fn named_vector(id: PointId, name: String, values: Vec<f32>) -> Result<Named
     }
     Ok(NamedVector { name, values })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_vectors_take_no_more_than_their_numbers() {
+        let BatchVectorsBody::Unnamed(vectors) = serde_json::from_str("[[1],[2,3]]").unwrap()
+        else {
+            unreachable!()
+        };
+        assert!(vectors.iter().all(|vector| vector.capacity() < 8));
+    }
+}

@@ -1,8 +1,10 @@
 //! Dead letters in their files: kept, tried again, dropped.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use pointd::disk::Disk;
+use pointd::disk::powercut::PowerCut;
 use pointd::operation::{Body, Operation, Reason, Redrive, Refusal, Selector};
 use pointd::position::{Seq, UnixMillis};
 
@@ -68,4 +70,29 @@ fn files_follow_what_becomes_of_their_letters() {
     let (letters, last) = settle(&[drop_letters(4..=6)]);
     assert_eq!((letters, last), (vec![1, 2], vec![before[0].clone()]));
     assert_eq!(settle(&[drop_letters([1, 2])]), (vec![], vec![]));
+}
+
+/// On a full disk each attempt would leave more.
+#[test]
+fn a_checkpoint_that_fails_leaves_no_file_of_letters() {
+    let mut failures = 0;
+    for step in 0.. {
+        let root = scratch();
+        let home = root.path().join("data");
+        let cut = PowerCut::over(root.path()).unwrap();
+        let mut node = Node::open(&Disk::watched(cut.clone()), &home).unwrap();
+        node.append(&[refused()]).unwrap();
+        node.checkpoint().unwrap();
+        let before = files(&home);
+        node.append(&[refused()]).unwrap();
+        cut.fail(cut.steps() + step, ErrorKind::StorageFull);
+        match node.checkpoint() {
+            Err(error) if !error.is_final() => failures += 1,
+            _ => break,
+        }
+        assert_eq!(files(&home), before, "step {step}");
+        assert!(!home.join("MANIFEST.tmp").exists(), "step {step}");
+        node.checkpoint().unwrap();
+    }
+    assert!(failures > 4, "{failures}");
 }

@@ -116,8 +116,10 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
     assert!(pointd.count("c") < 12_000);
     assert!(delete_is_durable(&pointd, 1), "a delete was refused");
     let upsert = json!({"points": [{"id": 1_000_000, "vector": [1.0]}]});
-    let refused = pointd.put("/collections/c/points?wait=false", &upsert);
-    assert!(refused.to_string().contains("reserve"), "{refused}");
+    for wait in [false, true] {
+        let refused = pointd.put(&format!("/collections/c/points?wait={wait}"), &upsert);
+        assert!(refused.to_string().contains("reserve"), "{refused}");
+    }
     assert!(pointd.text("/readyz").contains("reserve"));
 
     // Hard: nothing is left. Reads go on.

@@ -162,6 +162,21 @@ fn a_cancelled_merge_changes_nothing() {
 }
 
 #[test]
+fn no_merge_begins_that_would_use_the_reserve() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, files) = written(directory.path());
+    let gone: Vec<PointId> = [1, 2, 4, 5, 7, 8].map(number).to_vec();
+    for (reserve_bytes, merges) in [(u64::MAX, false), (1, true)] {
+        let options = CollectionOptions { reserve_bytes, ..eager() };
+        let schema = Schema::unnamed(2, Distance::Dot);
+        let collection = open(directory.path(), schema, options, &files).unwrap();
+        let delete = Operation::DeletePoints(Selector::Ids(gone.clone()));
+        collection.apply(Seq(10), &[delete]).unwrap();
+        assert_eq!(merge_all(&collection) > 0, merges);
+    }
+}
+
+#[test]
 fn a_flush_that_failed_is_made_up_for_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let (collection, _) = written(directory.path());

@@ -87,6 +87,9 @@ fn a_search_through_a_graph_answers_only_points_that_stand_with_their_scores() {
     let directory = tempfile::tempdir().unwrap();
     let (collection, files) = filled(directory.path());
     assert!(!collection.build_graph(&mut || true).unwrap());
+    let full = CollectionOptions { reserve_bytes: u64::MAX, ..options() };
+    let beside = open(directory.path(), collection.schema().clone(), full, &files).unwrap();
+    assert!(!beside.build_graph(&mut || false).unwrap(), "it would have used the reserve");
     assert!(collection.build_graph(&mut || false).unwrap());
     assert!(!collection.build_graph(&mut || false).unwrap());
     let info = collection.info();

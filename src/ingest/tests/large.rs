@@ -23,12 +23,16 @@ fn a_batch_larger_than_a_frame_goes_into_several_and_is_acknowledged_with_the_la
 
 #[test]
 fn workers_wait_when_they_are_far_ahead_and_all_is_taken_in_order() {
-    // One message uses it up.
-    let settings = IngestSettings { queue_bytes_max: 20_000, ..IngestSettings::default() };
+    // Three batches of what is decoded use it up, and five may wait.
+    let settings = IngestSettings {
+        queue_bytes_max: 20_000,
+        applier_frames_max: 1000,
+        ..IngestSettings::default()
+    };
     let line = line(&settings);
     let intake = intake(&line.queue, &line.watermark);
     for number in 1..=50 {
-        let mut next = batch(number, (number - 1) * 60..number * 60);
+        let mut next = batch(number, (number - 1) * 20..number * 20);
         while let Err(back) = intake.offer(next) {
             next = back;
             std::thread::yield_now();
@@ -36,7 +40,7 @@ fn workers_wait_when_they_are_far_ahead_and_all_is_taken_in_order() {
     }
     let watermark = line.watermark.clone();
     drop(intake);
-    let expected: Vec<(u64, bool)> = (1..=3000).map(|next| (next, false)).collect();
+    let expected: Vec<(u64, bool)> = (1..=1000).map(|next| (next, false)).collect();
     assert_eq!(end(line), expected);
     assert_eq!(watermark.get(), 50);
 }
