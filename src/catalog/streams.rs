@@ -57,6 +57,11 @@ impl Streams {
             (Mark::Next(next), Body::Duplicate | Body::Moved { .. }) => {
                 place.next = place.next.max(Some(*next));
             }
+            // Behind an accepted cut another leader's log begins.
+            (Mark::Next(next), Body::Start { .. }) => {
+                place.next = Some(*next);
+                place.leader_epoch = position.leader_epoch;
+            }
             (Mark::Next(next), _) => {
                 place.next = Some(*next);
                 place.leader_epoch = position.leader_epoch.or(place.leader_epoch);

@@ -22,7 +22,7 @@ use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
 use super::{Context, KafkaSource, KafkaSourceError, native};
 use crate::position::{Offset, Position, UnixMillis};
-use crate::source::Wiring;
+use crate::source::{Answer, Wiring};
 
 /// How long to wait for the next message when there is nothing to do.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
@@ -64,6 +64,12 @@ pub struct Consume {
     /// Why the client must be given up.
     pub(super) broken: Option<String>,
     pub(super) rebuilt: Option<Instant>,
+    /// Why it needs a new client and can have none, and since when.
+    pub(super) stuck: Option<(String, UnixMillis)>,
+    /// Whether one of its threads has ended.
+    pub(super) lost: bool,
+    /// Who asked for what will be durable with a batch, and what will have been done then.
+    pub(super) accepted: Vec<(u64, Answer, Vec<String>)>,
     /// Clients given up, while they close.
     pub(super) closing: VecDeque<JoinHandle<()>>,
 }
@@ -120,6 +126,9 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
         assign_failures: 0,
         broken: None,
         rebuilt: None,
+        stuck: None,
+        lost: false,
+        accepted: Vec::new(),
         closing: VecDeque::new(),
     };
     thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
@@ -129,7 +138,8 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
 impl Consume {
     fn run(mut self) {
         let mut commit_due = Instant::now() + self.settings.commit_interval;
-        while !self.wiring.shutdown.is_asked() {
+        // One that ends by itself ends the daemon.
+        while !self.wiring.shutdown.is_asked() && !self.lost {
             self.take_orders();
             if self.is_held() {
                 continue;
