@@ -191,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn a_start_brings_its_epoch_or_none() {
+        let (mut streams, stream) = (Streams::default(), partition("c", 1, 0));
+        let mut position = Position::new(stream.clone(), Mark::Next(Offset(9)));
+        position.leader_epoch = Some(7);
+        streams.take(&position, &START, UnixMillis(1));
+        assert_eq!(streams.positions("orders")[0].leader_epoch, Some(7));
+        take(&mut streams, &stream, 10, &Body::moved());
+        assert_eq!(streams.positions("orders")[0].leader_epoch, Some(7));
+        take(&mut streams, &stream, 3, &START);
+        assert_eq!(streams.positions("orders")[0].leader_epoch, None);
+    }
+
+    #[test]
     fn a_start_forgets_the_topic_of_the_same_name_and_if_asked_other_clusters() {
         let mut streams = Streams::default();
         for (cluster, topic_id, number) in [("c", 1, 0), ("c", 1, 1), ("d", 1, 0), ("c", 2, 0)] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::consume::Consume;
 use super::partitions::Phase;
 use super::pending::{Entry, Index};
-use super::place::{Beyond, Halt};
+use super::place::{Beyond, Gap, Halt};
 use crate::source::Order;
 
 impl Consume {
@@ -66,6 +66,9 @@ impl Consume {
     fn accept_one(&mut self, index: Index) -> String {
         let partition = &self.partitions[index];
         let (was, next) = (Arc::clone(&partition.stream), partition.next);
+        if let Some(Halt { gap: gap @ Gap::ReadBy(_), .. }) = &partition.halt {
+            return format!("{was} stays halted: {gap}. {}", gap.remedy());
+        }
         let Some(Halt { gap, beyond: Some(beyond) }) = partition.halt.clone() else {
             return format!(
                 "{was} stays halted: nothing of it is there yet. Ask again when the topic is there"

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::claims::Claims;
 use super::commit::Commits;
 use super::discovery::{Discovery, Finding};
 use super::partitions::{Doubt, Partitions, Phase};
@@ -42,6 +43,7 @@ pub struct Consume {
     pub(super) findings: Receiver<Finding>,
     pub(super) questions: Option<Sender<Question>>,
     pub(super) ephemeral: bool,
+    pub(super) claims: Claims,
     pub(super) partitions: Partitions,
     /// Of what is not there: never found in this process, or gone.
     pub(super) positions: Vec<Position>,
@@ -86,7 +88,7 @@ fn new_asker(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>
 }
 
 pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
-    let KafkaSource { name, settings, positions, identify, embedded } = source;
+    let KafkaSource { name, settings, positions, identify, embedded, claims } = source;
     let consumer = new_consumer(&settings)?;
     let asker = new_asker(&settings)?;
     let (tell, findings) = crossbeam_channel::bounded(1024);
@@ -111,6 +113,7 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
         findings,
         questions: Some(questions),
         ephemeral: embedded.is_some(),
+        claims,
         partitions: Partitions::default(),
         positions,
         pending: Pending::new(identify),

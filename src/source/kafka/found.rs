@@ -13,7 +13,7 @@ use super::discovery::{Finding, Found};
 use super::native;
 use super::partitions::{Doubt, Partition, Phase};
 use super::pending::{Entry, Index};
-use super::place::{Gap, Place, Present, place};
+use super::place::{Gap, Halt, Place, Present, place};
 use super::probe::seek_validated;
 use crate::position::{Offset, Stream};
 
@@ -79,6 +79,7 @@ impl Consume {
                 Some(partition) => changed(partition, &present).unwrap_or(place),
                 None => place,
             };
+            let taken = self.claims.claim(&self.name, &present).err().filter(|_| !self.ephemeral);
             let stream = Arc::new(Stream::Partition {
                 source: self.name.clone(),
                 cluster: present.cluster,
@@ -86,6 +87,15 @@ impl Consume {
                 topic_id: present.topic_id,
                 partition: present.partition,
             });
+            if let Some(other) = taken {
+                let next = match place {
+                    Place::Resume { next, .. } | Place::Gap { next, .. } => next,
+                    Place::New => start,
+                };
+                let index = self.add(stream, Phase::Doubtful, next, high);
+                self.halt(index, Halt { gap: Gap::ReadBy(other), beyond: None });
+                continue;
+            }
             match place {
                 // It is being read.
                 Place::Resume { .. } if is_here => {}

@@ -19,7 +19,7 @@ use crate::source::status::State;
 
 impl Consume {
     /// Stops one partition; the others go on.
-    fn halt(&mut self, index: Index, halt: Halt) {
+    pub(super) fn halt(&mut self, index: Index, halt: Halt) {
         let partition = &mut self.partitions[index];
         if partition.halt.as_ref() == Some(&halt) {
             return;
@@ -150,11 +150,17 @@ impl Consume {
         if phase == Phase::Running {
             self.unfetch(index);
         }
+        let partition = &self.partitions[index];
+        let halt = partition.halt.as_ref();
+        let is_read_by_another = halt.is_some_and(|halt| matches!(halt.gap, Gap::ReadBy(_)));
         self.partitions.remove(index);
         self.wiring.status.remove(&position.stream);
         self.wiring.metrics.source.forget(&position.stream);
-        // Of one that has not begun, the log knows nothing.
-        if !matches!(phase, Phase::Starting { .. }) {
+        let (cluster, number) = (position.stream.cluster(), position.stream.partition());
+        let number = number.unwrap_or_default();
+        self.claims.release(&self.name, cluster, position.stream.name(), number);
+        // Of one that has not begun, or that another source reads, there is nothing to keep.
+        if !matches!(phase, Phase::Starting { .. }) && !is_read_by_another {
             self.positions.retain(|known| known.stream != position.stream);
             self.positions.push(position);
         }
