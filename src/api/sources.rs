@@ -85,6 +85,8 @@ struct SourceView {
     state: ShownState<SourceState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     commit_error: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    refused_topics: BTreeMap<String, String>,
     streams: Vec<StreamView>,
 }
 
@@ -184,6 +186,7 @@ fn join(sources: &dyn Sources, progress: Vec<StreamProgress>, now: UnixMillis) -
             kind: Some(report.kind),
             state: ShownState::Told(report.state),
             commit_error: report.commit_error,
+            refused_topics: report.refused_topics,
             streams: streams.collect(),
         });
     }
@@ -197,6 +200,7 @@ fn join(sources: &dyn Sources, progress: Vec<StreamProgress>, now: UnixMillis) -
                 kind: None,
                 state: ShownState::Remembered { state: "not_configured" },
                 commit_error: None,
+                refused_topics: BTreeMap::new(),
                 streams: vec![stream],
             }),
         }

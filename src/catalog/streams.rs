@@ -57,6 +57,11 @@ impl Streams {
             (Mark::Next(next), Body::Duplicate | Body::Moved { .. }) => {
                 place.next = place.next.max(Some(*next));
             }
+            // Behind an accepted cut another leader's log begins.
+            (Mark::Next(next), Body::Start { .. }) => {
+                place.next = Some(*next);
+                place.leader_epoch = position.leader_epoch;
+            }
             (Mark::Next(next), _) => {
                 place.next = Some(*next);
                 place.leader_epoch = position.leader_epoch.or(place.leader_epoch);
@@ -183,6 +188,19 @@ mod tests {
         assert_eq!(nexts(&streams), [3]);
         let progress = &streams.progress()[0];
         assert_eq!((progress.records, progress.time), (8, UnixMillis(0)));
+    }
+
+    #[test]
+    fn a_start_brings_its_epoch_or_none() {
+        let (mut streams, stream) = (Streams::default(), partition("c", 1, 0));
+        let mut position = Position::new(stream.clone(), Mark::Next(Offset(9)));
+        position.leader_epoch = Some(7);
+        streams.take(&position, &START, UnixMillis(1));
+        assert_eq!(streams.positions("orders")[0].leader_epoch, Some(7));
+        take(&mut streams, &stream, 10, &Body::moved());
+        assert_eq!(streams.positions("orders")[0].leader_epoch, Some(7));
+        take(&mut streams, &stream, 3, &START);
+        assert_eq!(streams.positions("orders")[0].leader_epoch, None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::source::amqp::AmqpSource;
 use crate::source::embedded::EmbeddedBroker;
-use crate::source::kafka::KafkaSource;
+use crate::source::kafka::{Claims, KafkaSource};
 use crate::source::status::{Kind, Status};
 use crate::source::{Order, Watermark, Wiring};
 
@@ -45,6 +45,7 @@ impl Sources {
         shutdown: &Shutdown,
     ) -> Result<Sources, StartError> {
         let mut sources = Sources::default();
+        let read = Claims::default();
         for (at, source) in settings.source.iter().enumerate() {
             let failed = |detail: String| StartError::Source { name: source.name.clone(), detail };
             let Some(kind) = source.kind() else {
@@ -70,7 +71,8 @@ impl Sources {
                 SourceKind::Kafka(kafka) => {
                     let settings = kafka.clone();
                     let wiring = sources.wire(wiring(Kind::Kafka));
-                    KafkaSource { name, settings, positions, identify, embedded: None }
+                    let (claims, embedded) = (read.clone(), None);
+                    KafkaSource { name, settings, positions, identify, embedded, claims }
                         .spawn(wiring)
                         .map_err(|error| failed(error.to_string()))?
                 }
@@ -79,10 +81,11 @@ impl Sources {
                         .map_err(|error| failed(error.to_string()))?;
                     announce(&broker, &settings.storage.dir);
                     let settings = broker.source_settings(&name);
-                    let cluster = broker.cluster_id().to_owned();
+                    let embedded = Some(broker.cluster_id().to_owned());
+                    let claims = read.clone();
                     sources.brokers.push(broker);
                     let wiring = sources.wire(wiring(Kind::Embedded));
-                    KafkaSource { name, settings, positions, identify, embedded: Some(cluster) }
+                    KafkaSource { name, settings, positions, identify, embedded, claims }
                         .spawn(wiring)
                         .map_err(|error| failed(error.to_string()))?
                 }

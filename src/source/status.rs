@@ -67,6 +67,7 @@ pub struct Status {
     kind: Kind,
     state: Mutex<State>,
     commit_error: Mutex<Option<String>>,
+    refused: Mutex<BTreeMap<String, String>>,
     blocked: AtomicBool,
     streams: Mutex<BTreeMap<Arc<Stream>, Arc<StreamStatus>>>,
 }
@@ -95,6 +96,9 @@ pub struct SourceReport {
     /// Why the broker refused the last commit or ack, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit_error: Option<String>,
+    /// Topics of which the broker says nothing, and why. The others go on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused_topics: BTreeMap<String, String>,
     /// The broker, short of memory or disk, takes nothing from publishers. Consuming goes on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
@@ -132,6 +136,7 @@ impl Status {
             kind,
             state: Mutex::new(State::Starting),
             commit_error: Mutex::new(None),
+            refused: Mutex::default(),
             blocked: AtomicBool::new(false),
             streams: Mutex::default(),
         })
@@ -167,6 +172,11 @@ impl Status {
         *lock(&self.commit_error) = error;
     }
 
+    /// The topics of which the broker says nothing, and why.
+    pub fn set_refused(&self, topics: BTreeMap<String, String>) {
+        *lock(&self.refused) = topics;
+    }
+
     pub fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Ordering::Relaxed);
     }
@@ -200,6 +210,7 @@ impl Status {
             kind: self.kind,
             state: self.state(),
             commit_error: lock(&self.commit_error).clone(),
+            refused_topics: lock(&self.refused).clone(),
             blocked: self.blocked.load(Ordering::Relaxed),
             streams,
         }

@@ -2,7 +2,7 @@
 
 use pointd::source::What;
 use pointd::source::embedded::{EmbeddedBroker, EmbeddedSettings};
-use pointd::source::kafka::KafkaSource;
+use pointd::source::kafka::{Claims, KafkaSource};
 use pointd::source::status::Kind;
 use rdkafka::producer::BaseProducer;
 
@@ -17,6 +17,7 @@ fn start(bench: &Bench, broker: &EmbeddedBroker, known: &Bench) -> std::thread::
         positions: known.positions(),
         identify: false,
         embedded: Some(broker.cluster_id().into()),
+        claims: Claims::default(),
     };
     source.spawn(bench.wiring()).unwrap()
 }

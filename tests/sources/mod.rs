@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use pointd::position::{Mark, Position};
 use pointd::source::Order;
-use pointd::source::kafka::{KafkaSettings, KafkaSource};
+use pointd::source::kafka::{Claims, KafkaSettings, KafkaSource};
 use pointd::source::status::{SourceReport, StreamReport, StreamState};
 
 use outlet::Bench;
@@ -56,6 +56,7 @@ pub fn start_kafka(
         positions,
         identify: true,
         embedded: None,
+        claims: Claims::default(),
     };
     source.spawn(bench.wiring()).unwrap()
 }

@@ -5,16 +5,41 @@ use std::sync::Arc;
 use super::consume::Consume;
 use super::partitions::Phase;
 use super::pending::{Entry, Index};
-use super::place::{Beyond, Halt};
+use super::place::{Beyond, Gap, Halt};
 use crate::source::Order;
 
 impl Consume {
     pub(super) fn take_orders(&mut self) {
         while let Ok(order) = self.wiring.orders.try_recv() {
             let Order::AcceptGap { topic, partition, answer } = order;
-            let done = self.accept(topic.as_deref(), partition);
-            // Who asked may have stopped waiting; what was done is in the log all the same.
-            let _ = answer.send(done);
+            match self.accept(topic.as_deref(), partition) {
+                // What goes on behind a gap is in the next batch.
+                Ok(done) => self.accepted.push((self.batches + 1, answer, done)),
+                // Who asked may have stopped waiting.
+                Err(why) => drop(answer.send(Err(why))),
+            }
+        }
+    }
+
+    /// Answers who asked for what is now in the log.
+    pub(super) fn answer_accepted(&mut self) {
+        let watermark = self.wiring.watermark.get();
+        let pending = !self.pending.is_empty() || self.refused.is_some();
+        self.accepted.retain(|(batch, answer, done)| {
+            // Nothing was decided: there is no such batch.
+            let waits = *batch > watermark && (pending || *batch <= self.batches);
+            if !waits {
+                let _ = answer.send(Ok(done.clone()));
+            }
+            waits
+        });
+    }
+
+    /// What was decided is forgotten with the batch that it was in.
+    pub(super) fn forget_accepted(&mut self) {
+        for (_, answer, _) in self.accepted.drain(..) {
+            let why = "the source was halted before that was in the log: ask again when it goes on";
+            let _ = answer.send(Err(why.into()));
         }
     }
 
@@ -41,6 +66,9 @@ impl Consume {
     fn accept_one(&mut self, index: Index) -> String {
         let partition = &self.partitions[index];
         let (was, next) = (Arc::clone(&partition.stream), partition.next);
+        if let Some(Halt { gap: gap @ Gap::ReadBy(_), .. }) = &partition.halt {
+            return format!("{was} stays halted: {gap}. {}", gap.remedy());
+        }
         let Some(Halt { gap, beyond: Some(beyond) }) = partition.halt.clone() else {
             return format!(
                 "{was} stays halted: nothing of it is there yet. Ask again when the topic is there"

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -28,6 +28,10 @@ pub struct Commits {
     ask: Sender<Offsets>,
     answers: Receiver<Option<RDKafkaErrorCode>>,
 }
+
+/// The thread that commits has ended.
+#[derive(Debug)]
+pub struct Gone;
 
 type Offsets = Vec<(Index, String, i32, Offset)>;
 
@@ -115,15 +119,22 @@ impl Commits {
 
     /// The broker's answer, if it came: the error, if it was one. What failed is asked for
     /// again.
-    pub fn answered(&mut self, partitions: &mut Partitions) -> Option<Option<RDKafkaErrorCode>> {
-        let answer = self.answers.try_recv().ok()?;
+    pub fn answered(
+        &mut self,
+        partitions: &mut Partitions,
+    ) -> Result<Option<Option<RDKafkaErrorCode>>, Gone> {
+        let answer = match self.answers.try_recv() {
+            Ok(answer) => answer,
+            Err(TryRecvError::Empty) => return Ok(None),
+            Err(TryRecvError::Disconnected) => return Err(Gone),
+        };
         for (index, _, _, offset) in self.in_flight.take().unwrap_or_default() {
             match answer {
                 None => partitions[index].set_committed(offset),
                 Some(_) => partitions[index].requested = None,
             }
         }
-        Some(answer)
+        Ok(Some(answer))
     }
 }
 

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::claims::Claims;
 use super::commit::Commits;
 use super::discovery::{Discovery, Finding};
 use super::partitions::{Doubt, Partitions, Phase};
@@ -22,7 +23,7 @@ use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
 use super::{Context, KafkaSource, KafkaSourceError, native};
 use crate::position::{Offset, Position, UnixMillis};
-use crate::source::Wiring;
+use crate::source::{Answer, Wiring};
 
 /// How long to wait for the next message when there is nothing to do.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
@@ -42,6 +43,7 @@ pub struct Consume {
     pub(super) findings: Receiver<Finding>,
     pub(super) questions: Option<Sender<Question>>,
     pub(super) ephemeral: bool,
+    pub(super) claims: Claims,
     pub(super) partitions: Partitions,
     /// Of what is not there: never found in this process, or gone.
     pub(super) positions: Vec<Position>,
@@ -64,6 +66,12 @@ pub struct Consume {
     /// Why the client must be given up.
     pub(super) broken: Option<String>,
     pub(super) rebuilt: Option<Instant>,
+    /// Why it needs a new client and can have none, and since when.
+    pub(super) stuck: Option<(String, UnixMillis)>,
+    /// Whether one of its threads has ended.
+    pub(super) lost: bool,
+    /// Who asked for what will be durable with a batch, and what will have been done then.
+    pub(super) accepted: Vec<(u64, Answer, Vec<String>)>,
     /// Clients given up, while they close.
     pub(super) closing: VecDeque<JoinHandle<()>>,
 }
@@ -80,7 +88,7 @@ fn new_asker(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>
 }
 
 pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
-    let KafkaSource { name, settings, positions, identify, embedded } = source;
+    let KafkaSource { name, settings, positions, identify, embedded, claims } = source;
     let consumer = new_consumer(&settings)?;
     let asker = new_asker(&settings)?;
     let (tell, findings) = crossbeam_channel::bounded(1024);
@@ -105,6 +113,7 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
         findings,
         questions: Some(questions),
         ephemeral: embedded.is_some(),
+        claims,
         partitions: Partitions::default(),
         positions,
         pending: Pending::new(identify),
@@ -120,6 +129,9 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
         assign_failures: 0,
         broken: None,
         rebuilt: None,
+        stuck: None,
+        lost: false,
+        accepted: Vec::new(),
         closing: VecDeque::new(),
     };
     thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
@@ -129,7 +141,8 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
 impl Consume {
     fn run(mut self) {
         let mut commit_due = Instant::now() + self.settings.commit_interval;
-        while !self.wiring.shutdown.is_asked() {
+        // One that ends by itself ends the daemon.
+        while !self.wiring.shutdown.is_asked() && !self.lost {
             self.take_orders();
             if self.is_held() {
                 continue;

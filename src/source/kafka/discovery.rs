@@ -36,8 +36,18 @@ pub enum Finding {
     /// A topic has another id than when its partitions were found. They are told anew.
     TopicChanged {
         topic: String,
+        expected: Uuid,
         found: Uuid,
+        /// Those that it has now.
+        partitions: BTreeSet<i32>,
     },
+    /// Another cluster answers. All partitions are told anew.
+    ClusterChanged {
+        expected: String,
+        found: String,
+    },
+    /// The broker says nothing of these topics, and why; of all others it does.
+    Refused(BTreeMap<String, String>),
     TopicGone(String),
     /// What is between a partition's next offset and its end.
     Looked(Answer),
@@ -87,6 +97,12 @@ struct Survey {
     /// Told as missing.
     missing: BTreeSet<String>,
     no_ids_told: bool,
+    /// Whether the cluster ever told an id of a topic.
+    tells_ids: bool,
+    /// Rounds in which it told none.
+    rounds_without_ids: u32,
+    cluster: Option<String>,
+    refused: BTreeMap<String, String>,
 }
 
 impl Discovery {
@@ -98,6 +114,10 @@ impl Discovery {
             opening: opens.then(Opening::default),
             missing: BTreeSet::new(),
             no_ids_told: false,
+            tells_ids: false,
+            rounds_without_ids: 0,
+            cluster: None,
+            refused: BTreeMap::new(),
         };
         loop {
             let began = Instant::now();
@@ -168,8 +188,10 @@ impl Discovery {
                 .fetch_cluster_id(REQUEST_TIMEOUT)
                 .ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))?,
         };
-        let topics = self.wanted.look(&self.asker)?;
-        let ids = self.topic_ids(&topics, &mut survey.no_ids_told)?;
+        self.same_cluster(survey, &cluster);
+        let mut topics = self.wanted.look(&self.asker)?;
+        let ids = self.topic_ids(&mut topics, survey)?;
+        self.tell_refused(survey, &topics);
         for topic in topics.missing.difference(&survey.missing) {
             tracing::warn!(source = self.source, topic, "the topic does not exist; waiting for it");
         }
@@ -197,7 +219,9 @@ impl Discovery {
             if let (Some(expected), Some(found)) = (known.id, id)
                 && expected != found
             {
-                self.tell(Finding::TopicChanged { topic: topic.clone(), found });
+                let partitions = partitions.keys().copied().collect();
+                let topic = topic.clone();
+                self.tell(Finding::TopicChanged { topic, expected, found, partitions });
                 *known = Known::default();
             }
             known.id = known.id.or(id);
@@ -210,7 +234,7 @@ impl Discovery {
     fn let_go(&self, survey: &mut Survey, topics: &Topics) -> bool {
         let mut complete = true;
         survey.known.retain(|topic, known| {
-            if topics.there.contains_key(topic) || topics.unready.contains(topic) {
+            if topics.is_known(topic) {
                 return true;
             }
             known.absent += 1;
@@ -225,17 +249,61 @@ impl Discovery {
         complete
     }
 
-    /// Empty where the broker tells none.
-    fn topic_ids(&self, topics: &Topics, told: &mut bool) -> KafkaResult<HashMap<String, Uuid>> {
+    fn same_cluster(&self, survey: &mut Survey, found: &str) {
+        let expected = survey.cluster.replace(found.to_owned());
+        if let Some(expected) = expected
+            && expected != found
+        {
+            survey.known.clear();
+            self.tell(Finding::ClusterChanged { expected, found: found.to_owned() });
+        }
+    }
+
+    fn tell_refused(&self, survey: &mut Survey, topics: &Topics) {
+        let refused = topics.refused.iter().map(|(topic, code)| (topic.clone(), code.to_string()));
+        let refused: BTreeMap<String, String> = refused.collect();
+        if refused == survey.refused {
+            return;
+        }
+        for (topic, error) in
+            refused.iter().filter(|(topic, _)| !survey.refused.contains_key(*topic))
+        {
+            tracing::warn!(
+                source = self.source,
+                topic,
+                error,
+                "the broker tells nothing of this topic; the others go on"
+            );
+        }
+        survey.refused.clone_from(&refused);
+        self.tell(Finding::Refused(refused));
+    }
+
+    /// Empty where the broker tells none. A topic without an id beside others that have one is
+    /// not ready, nor is any at first: whether the broker tells ids shows after some rounds.
+    fn topic_ids(
+        &self,
+        topics: &mut Topics,
+        survey: &mut Survey,
+    ) -> KafkaResult<HashMap<String, Uuid>> {
         if self.embedded.is_some() || topics.there.is_empty() {
             return Ok(HashMap::new());
         }
         let names: Vec<String> = topics.there.keys().cloned().collect();
         let ids = match native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT) {
-            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => HashMap::new(),
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
+                survey.rounds_without_ids = ROUNDS_GONE;
+                HashMap::new()
+            }
             answered => answered?,
         };
-        if ids.is_empty() && !std::mem::replace(told, true) {
+        survey.tells_ids |= !ids.is_empty();
+        if ids.is_empty() {
+            survey.rounds_without_ids = survey.rounds_without_ids.saturating_add(1);
+        }
+        if survey.tells_ids || survey.rounds_without_ids < ROUNDS_GONE {
+            topics.without_ids_unready(&ids);
+        } else if !std::mem::replace(&mut survey.no_ids_told, true) {
             tracing::warn!(
                 source = self.source,
                 "the broker tells no topic ids: a topic that is \

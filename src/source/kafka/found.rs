@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::TryRecvError;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
@@ -12,9 +13,23 @@ use super::discovery::{Finding, Found};
 use super::native;
 use super::partitions::{Doubt, Partition, Phase};
 use super::pending::{Entry, Index};
-use super::place::{Gap, Place, place};
+use super::place::{Gap, Halt, Place, Present, place};
 use super::probe::seek_validated;
 use crate::position::{Offset, Stream};
+
+/// The gap of a partition that was halted because its topic is another one.
+fn changed(partition: &Partition, present: &Present) -> Option<Place> {
+    let halt = partition.halt.as_ref()?;
+    match halt.gap {
+        Gap::OtherTopic { found, .. } if present.topic_id == Some(found) => Some(Place::Gap {
+            stream: Arc::clone(&partition.stream),
+            next: partition.next,
+            epoch: partition.epoch,
+            gap: halt.gap.clone(),
+        }),
+        _ => None,
+    }
+}
 
 const ASSIGN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// So many failures one after the other are not a moment's.
@@ -22,10 +37,21 @@ const ASSIGN_FAILURES_MAX: u32 = 5;
 
 impl Consume {
     pub(super) fn take_findings(&mut self) {
-        while let Ok(finding) = self.findings.try_recv() {
+        loop {
+            let finding = match self.findings.try_recv() {
+                Ok(finding) => finding,
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => return self.lost_thread("asks the cluster"),
+            };
             match finding {
                 Finding::Partitions(found) => self.found(found),
-                Finding::TopicChanged { topic, found } => self.topic_changed(&topic, found),
+                Finding::TopicChanged { topic, expected, found, partitions } => {
+                    self.topic_changed(&topic, expected, found, &partitions);
+                }
+                Finding::ClusterChanged { expected, found } => {
+                    self.cluster_changed(&expected, &found);
+                }
+                Finding::Refused(topics) => self.wiring.status.set_refused(topics),
                 Finding::TopicGone(topic) => self.topic_gone(&topic),
                 Finding::Looked(answer) => self.looked(answer),
                 Finding::NotLooked(unanswered) => self.not_looked(unanswered),
@@ -41,13 +67,19 @@ impl Consume {
         let mut resumed = Vec::new();
         for Found { present, start } in found {
             let (low, high) = (Offset(present.low), Offset(present.high));
-            let known = self.partitions.find(&present.topic, present.partition);
-            let known = known.map(|index| self.partitions[index].position());
+            let before = self.partitions.find(&present.topic, present.partition);
+            let known = before.map(|index| self.partitions[index].position());
             let is_here = known.is_some();
             let place = match known {
                 Some(position) => place(&[position], &present, self.ephemeral),
                 None => place(&self.positions, &present, self.ephemeral),
             };
+            // A stream that began without an id: that it changed, only this process knows.
+            let place = match before.map(|index| &self.partitions[index]) {
+                Some(partition) => changed(partition, &present).unwrap_or(place),
+                None => place,
+            };
+            let taken = self.claims.claim(&self.name, &present).err().filter(|_| !self.ephemeral);
             let stream = Arc::new(Stream::Partition {
                 source: self.name.clone(),
                 cluster: present.cluster,
@@ -55,6 +87,15 @@ impl Consume {
                 topic_id: present.topic_id,
                 partition: present.partition,
             });
+            if let Some(other) = taken {
+                let next = match place {
+                    Place::Resume { next, .. } | Place::Gap { next, .. } => next,
+                    Place::New => start,
+                };
+                let index = self.add(stream, Phase::Doubtful, next, high);
+                self.halt(index, Halt { gap: Gap::ReadBy(other), beyond: None });
+                continue;
+            }
             match place {
                 // It is being read.
                 Place::Resume { .. } if is_here => {}
@@ -137,6 +178,7 @@ impl Consume {
     pub(super) fn begin_started(&mut self) {
         let watermark = self.wiring.watermark.get();
         self.commits.advance(watermark, &mut self.partitions);
+        self.answer_accepted();
         let due: Vec<Index> = self
             .partitions
             .current()

@@ -1,5 +1,6 @@
 //! What goes wrong: gaps, lost connections, refused commits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rdkafka::TopicPartitionList;
@@ -7,6 +8,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
+use super::commit::Gone;
 use super::consume::Consume;
 use super::partitions::Phase;
 use super::pending::Index;
@@ -17,7 +19,7 @@ use crate::source::status::State;
 
 impl Consume {
     /// Stops one partition; the others go on.
-    fn halt(&mut self, index: Index, halt: Halt) {
+    pub(super) fn halt(&mut self, index: Index, halt: Halt) {
         let partition = &mut self.partitions[index];
         if partition.halt.as_ref() == Some(&halt) {
             return;
@@ -99,13 +101,36 @@ impl Consume {
     }
 
     /// Stops at once; its partitions are found anew.
-    pub(super) fn topic_changed(&mut self, topic: &str, found: Uuid) {
+    pub(super) fn topic_changed(
+        &mut self,
+        topic: &str,
+        expected: Uuid,
+        found: Uuid,
+        partitions: &BTreeSet<i32>,
+    ) {
         for index in self.partitions.of_topic(topic) {
-            if let Stream::Partition { topic_id: Some(expected), .. } =
-                *self.partitions[index].stream
-            {
-                let gap = Gap::OtherTopic { expected, found };
-                self.halt(index, Halt { gap, beyond: None });
+            // The topic now has fewer.
+            if !partitions.contains(&self.partitions[index].number()) {
+                self.let_go(index);
+                continue;
+            }
+            let expected = match *self.partitions[index].stream {
+                Stream::Partition { topic_id: Some(expected), .. } => expected,
+                _ => expected,
+            };
+            if expected != found {
+                self.halt(index, Halt { gap: Gap::OtherTopic { expected, found }, beyond: None });
+            }
+        }
+    }
+
+    /// Stops everything at once; what the other cluster has is found anew.
+    pub(super) fn cluster_changed(&mut self, expected: &str, found: &str) {
+        let current: Vec<Index> = self.partitions.current().collect();
+        for index in current {
+            if self.partitions[index].stream.cluster() != found {
+                let (expected, found) = (expected.to_owned(), found.to_owned());
+                self.halt(index, Halt { gap: Gap::OtherCluster { expected, found }, beyond: None });
             }
         }
     }
@@ -115,19 +140,36 @@ impl Consume {
     pub(super) fn topic_gone(&mut self, topic: &str) {
         tracing::warn!(source = self.name, topic, "the topic is gone: its partitions are let go");
         for index in self.partitions.of_topic(topic) {
-            let partition = &self.partitions[index];
-            let (phase, position) = (partition.phase, partition.position());
-            if phase == Phase::Running {
-                self.unfetch(index);
-            }
-            self.partitions.remove(index);
-            self.wiring.status.remove(&position.stream);
-            self.wiring.metrics.source.forget(&position.stream);
-            // Of one that has not begun, the log knows nothing.
-            if !matches!(phase, Phase::Starting { .. }) {
-                self.positions.retain(|known| known.stream != position.stream);
-                self.positions.push(position);
-            }
+            self.let_go(index);
+        }
+    }
+
+    fn let_go(&mut self, index: Index) {
+        let partition = &self.partitions[index];
+        let (phase, position) = (partition.phase, partition.position());
+        if phase == Phase::Running {
+            self.unfetch(index);
+        }
+        let partition = &self.partitions[index];
+        let halt = partition.halt.as_ref();
+        let is_read_by_another = halt.is_some_and(|halt| matches!(halt.gap, Gap::ReadBy(_)));
+        self.partitions.remove(index);
+        self.wiring.status.remove(&position.stream);
+        self.wiring.metrics.source.forget(&position.stream);
+        let (cluster, number) = (position.stream.cluster(), position.stream.partition());
+        let number = number.unwrap_or_default();
+        self.claims.release(&self.name, cluster, position.stream.name(), number);
+        // Of one that has not begun, or that another source reads, there is nothing to keep.
+        if !matches!(phase, Phase::Starting { .. }) && !is_read_by_another {
+            self.positions.retain(|known| known.stream != position.stream);
+            self.positions.push(position);
+        }
+    }
+
+    /// A thread of the source has ended, which it never does by itself: so does the source.
+    pub(super) fn lost_thread(&mut self, does: &str) {
+        if !std::mem::replace(&mut self.lost, true) {
+            tracing::error!(source = self.name, "the thread that {does} has ended");
         }
     }
 
@@ -166,6 +208,10 @@ impl Consume {
     }
 
     pub(super) fn show_state(&self) {
+        if let Some((why, since)) = &self.stuck {
+            let (why, since) = (why.clone(), *since);
+            return self.wiring.status.set_state(State::Halted { why, since });
+        }
         let none = self.partitions.current().next().is_none();
         match (self.intake.paused, none) {
             (true, _) => self.wiring.status.pause(self.why_paused()),
@@ -176,8 +222,10 @@ impl Consume {
 
     pub(super) fn commit(&mut self) {
         self.commits.advance(self.wiring.watermark.get(), &mut self.partitions);
-        if let Some(refused) = self.commits.answered(&mut self.partitions) {
-            self.commit_answered(refused);
+        match self.commits.answered(&mut self.partitions) {
+            Ok(Some(refused)) => self.commit_answered(refused),
+            Ok(None) => {}
+            Err(Gone) => self.lost_thread("commits"),
         }
         self.commits.commit(&mut self.partitions);
     }

@@ -18,6 +18,7 @@
 //! a refused commit.
 
 mod accept;
+mod claims;
 mod commit;
 mod consume;
 mod context;
@@ -42,6 +43,7 @@ use std::thread::JoinHandle;
 
 use rdkafka::error::KafkaError;
 
+pub use claims::Claims;
 pub use place::Gap;
 pub use settings::{GapPolicy, InvalidKafkaSettings, KafkaSettings, Properties};
 pub use start::Start;
@@ -63,6 +65,8 @@ pub struct KafkaSource {
     /// The id of the embedded broker, if that is what `settings` points to. Its data ends with
     /// the process, so positions in earlier ones are no gap.
     pub embedded: Option<String>,
+    /// Shared by the sources of the process: what another reads already stays halted.
+    pub claims: Claims,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -30,6 +30,8 @@ pub struct Intake {
     pub paused: bool,
     pub blocked_since: Option<Instant>,
     relieved_since: Option<Instant>,
+    /// Since when the outlet's queue is as full as it should be.
+    full_since: Option<Instant>,
 }
 
 impl Consume {
@@ -55,8 +57,14 @@ impl Consume {
     pub(super) fn yield_to_pressure(&mut self) {
         let pressure = self.wiring.outlet.pressure();
         match (self.intake.paused, pressure) {
+            (false, Some(Pressure::QueueFull)) => {
+                let since = *self.intake.full_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= PAUSE_AFTER {
+                    self.set_paused(true);
+                }
+            }
             (false, Some(_)) => self.set_paused(true),
-            (false, None) => {}
+            (false, None) => self.intake.full_since = None,
             (true, Some(why)) => {
                 self.intake.relieved_since = None;
                 if !self.reconnecting {
@@ -130,6 +138,7 @@ impl Consume {
             self.batches -= 1;
         }
         self.commits.forget();
+        self.forget_accepted();
         self.retries.clear();
         self.intake = Intake::default();
         self.show_paused();
@@ -147,7 +156,10 @@ impl Consume {
         for index in current {
             let partition = &mut self.partitions[index];
             let elsewhere = partition.halt.as_ref().is_some_and(|halt| {
-                matches!(halt.gap, Gap::OtherTopic { .. } | Gap::OtherCluster { .. })
+                matches!(
+                    halt.gap,
+                    Gap::OtherTopic { .. } | Gap::OtherCluster { .. } | Gap::ReadBy(_)
+                )
             });
             if elsewhere {
                 continue;
@@ -160,6 +172,8 @@ impl Consume {
             let durable = self.wiring.outlet.durable(&partition.stream);
             partition.next = durable.unwrap_or(partition.began);
             partition.durable = durable.or(partition.durable);
+            // Of the leader of what is read again, it says nothing.
+            partition.epoch = None;
             // A gap is found again from there.
             partition.run();
             running.push(index);

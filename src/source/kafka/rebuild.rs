@@ -8,6 +8,7 @@ use rdkafka::consumer::Consumer;
 use super::consume::{Consume, new_consumer};
 use super::partitions::Phase;
 use super::pending::Index;
+use crate::position::UnixMillis;
 
 /// Between two new clients: one that fails at once must not make them without end.
 const REBUILD_INTERVAL: Duration = Duration::from_secs(5);
@@ -26,13 +27,16 @@ impl Consume {
         self.rebuilt = Some(Instant::now());
         self.closing.retain(|closing| !closing.is_finished());
         if self.closing.len() >= LEFT_BEHIND_MAX {
-            tracing::error!(
-                source = self.name,
-                why,
-                "a new client is needed, but the last \
-                {LEFT_BEHIND_MAX} have not closed: restart the daemon"
+            let told = format!(
+                "a new client is needed ({why}), but the last {LEFT_BEHIND_MAX} have not closed: \
+                 restart the daemon"
             );
-            return;
+            self.broken = Some(why);
+            if self.stuck.is_none() {
+                tracing::error!(source = self.name, "{told}");
+                self.stuck = Some((told, UnixMillis::now()));
+            }
+            return self.show_state();
         }
         match new_consumer(&self.settings) {
             Ok(consumer) => {
@@ -53,6 +57,9 @@ impl Consume {
                 self.broken = Some(why);
                 return;
             }
+        }
+        if self.stuck.take().is_some() {
+            self.show_state();
         }
         self.wiring.metrics.source.rebuilds.with_label_values(&[&self.name]).inc();
         self.retries.clear();

@@ -250,6 +250,11 @@ impl KafkaSettings {
         config.set("fetch.queue.backoff.ms", "20");
         // librdkafka's own 64 MiB per partition is no bound; the outlet's queue is the buffer.
         config.set("queued.max.messages.kbytes", "32768");
+        // A broker's one answer comes on top of that bound, and is as large as is asked for.
+        // It must not be smaller than the largest message.
+        if !self.properties.0.contains_key("message.max.bytes") {
+            config.set("fetch.max.bytes", "16777216");
+        }
         config.set("fetch.wait.max.ms", "100");
         config.set("client.id", "pointd");
         for (name, value) in &self.properties.0 {
@@ -312,6 +317,7 @@ mod tests {
         ));
         assert_eq!(refused("isolation.level", "read_committed"), Ok(()));
         assert_eq!(refused("fetch.min.bytes", "10"), Ok(()));
+        assert_eq!(refused("message.max.bytes", "100000000"), Ok(()));
     }
 
     #[test]

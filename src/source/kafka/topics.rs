@@ -1,12 +1,13 @@
 //! Which topics a source reads: by name, and by pattern.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::error::KafkaResult;
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::types::RDKafkaErrorCode;
 use regex::Regex;
+use uuid::Uuid;
 
 use super::Context;
 use super::discovery::REQUEST_TIMEOUT;
@@ -30,6 +31,8 @@ pub struct Topics {
     pub there: BTreeMap<String, BTreeMap<i32, bool>>,
     /// Being made, or their metadata is not complete.
     pub unready: BTreeSet<String>,
+    /// What the broker says nothing of, and why: no rights, most often.
+    pub refused: BTreeMap<String, RDKafkaErrorCode>,
     /// Asked for by name, and not there.
     pub missing: BTreeSet<String>,
 }
@@ -57,31 +60,49 @@ impl Wanted {
             for name in &self.names {
                 let metadata = client.fetch_metadata(Some(name), REQUEST_TIMEOUT)?;
                 for topic in metadata.topics() {
-                    topics.take(topic)?;
+                    topics.take(topic.name(), topic.error().map(Into::into), topic.partitions());
                 }
             }
         } else {
             let metadata = client.fetch_metadata(None, REQUEST_TIMEOUT)?;
             for topic in metadata.topics().iter().filter(|topic| self.has(topic.name())) {
-                topics.take(topic)?;
+                topics.take(topic.name(), topic.error().map(Into::into), topic.partitions());
             }
         }
-        let is_missing =
-            |name: &&String| !topics.there.contains_key(*name) && !topics.unready.contains(*name);
+        let is_missing = |name: &&String| !topics.is_known(name);
         topics.missing = self.names.iter().filter(is_missing).cloned().collect();
         Ok(topics)
     }
 }
 
 impl Topics {
-    fn take(&mut self, topic: &MetadataTopic) -> KafkaResult<()> {
-        let name = topic.name().to_owned();
-        match topic.error().map(RDKafkaErrorCode::from) {
-            None if topic.partitions().is_empty() => {
+    /// One that has no id yet may be any.
+    pub fn without_ids_unready(&mut self, ids: &HashMap<String, Uuid>) {
+        let without = self.there.keys().filter(|topic| !ids.contains_key(*topic));
+        self.unready.extend(without.cloned());
+        self.there.retain(|topic, _| ids.contains_key(topic));
+    }
+
+    /// Whether it may be there.
+    pub fn is_known(&self, name: &str) -> bool {
+        self.there.contains_key(name)
+            || self.unready.contains(name)
+            || self.refused.contains_key(name)
+    }
+
+    fn take(
+        &mut self,
+        name: &str,
+        error: Option<RDKafkaErrorCode>,
+        partitions: &[MetadataPartition],
+    ) {
+        let name = name.to_owned();
+        match error {
+            None if partitions.is_empty() => {
                 self.unready.insert(name);
             }
             None => {
-                let partitions = topic.partitions().iter();
+                let partitions = partitions.iter();
                 let partitions =
                     partitions.map(|partition| (partition.id(), partition.leader() >= 0));
                 self.there.insert(name, partitions.collect());
@@ -90,15 +111,28 @@ impl Topics {
             Some(RDKafkaErrorCode::LeaderNotAvailable) => {
                 self.unready.insert(name);
             }
-            Some(code) => return Err(KafkaError::MetadataFetch(code)),
+            // The others go on.
+            Some(code) => {
+                self.refused.insert(name, code);
+            }
         }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_without_rights_stops_no_other() {
+        let mut topics = Topics::default();
+        topics.take("hidden", Some(RDKafkaErrorCode::TopicAuthorizationFailed), &[]);
+        topics.take("made", None, &[]);
+        topics.take("none", Some(RDKafkaErrorCode::UnknownTopicOrPartition), &[]);
+        assert_eq!(topics.refused["hidden"], RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(topics.is_known("hidden") && topics.is_known("made"));
+        assert!(!topics.is_known("none") && topics.there.is_empty());
+    }
 
     #[test]
     fn a_pattern_matches_no_internal_topic_and_a_name_only_itself() {
@@ -120,5 +154,16 @@ mod tests {
         assert!(all.has("anything") && all.has("__mine"));
         assert!(!all.has("__consumer_offsets"));
         assert!(wanted(&["^points-("]).is_err());
+    }
+
+    #[test]
+    fn a_topic_that_has_no_id_yet_is_not_ready() {
+        let mut topics = Topics::default();
+        for topic in ["old", "new"] {
+            topics.there.insert(topic.into(), BTreeMap::from([(0, true)]));
+        }
+        topics.without_ids_unready(&HashMap::from([("old".into(), Uuid::from_u128(1))]));
+        assert!(topics.there.contains_key("old") && topics.unready.contains("new"));
+        assert_eq!(topics.there.len(), 1);
     }
 }
