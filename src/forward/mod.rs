@@ -76,7 +76,7 @@ pub struct Forwarder {
 
 enum Target {
     Kafka(kafka::KafkaTarget),
-    Amqp(amqp::AmqpTarget),
+    Amqp(Box<amqp::AmqpTarget>),
 }
 
 /// What a target made of a batch.
@@ -92,7 +92,7 @@ impl Forwarder {
     pub fn new(settings: ForwardSettings, lines: Lines) -> std::io::Result<Forwarder> {
         let target = match (&settings.kafka, &settings.amqp) {
             (Some(kafka), _) => Target::Kafka(kafka::KafkaTarget::new(kafka.clone())),
-            (None, Some(amqp)) => Target::Amqp(amqp::AmqpTarget::new(amqp.clone())),
+            (None, Some(amqp)) => Target::Amqp(Box::new(amqp::AmqpTarget::new(amqp.clone()))),
             (None, None) => return Err(std::io::Error::other("no target to forward to")),
         };
         let (waiting, passed) = (BTreeSet::new(), Seq(0));

@@ -12,11 +12,12 @@ use super::super::body::{Json, Params};
 use super::super::error::ApiError;
 use super::super::writes::{WriteError, Written};
 use super::super::{Context, Deadline, Shared};
+use super::Redecode;
 use super::select::{DecisionBody, Meant};
 use super::view::Content;
 use crate::catalog::{DeadLetter, Outcome};
 use crate::operation::{Body, Message, Original, Reason, Redrive, Refusal, decode_written};
-use crate::position::{Seq, Stream};
+use crate::position::Seq;
 
 /// Attempts that are in the log's queue at the same time.
 const ATTEMPTS_AT_ONCE: usize = 64;
@@ -154,7 +155,7 @@ impl Shared {
         let redecode = Arc::clone(&self.doors.redecode);
         let work = move || {
             let each = letters.into_iter().map(|(seq, letter)| {
-                let attempt = letter.map(|letter| attempt(&*redecode, &letter, mended.as_deref()));
+                let attempt = letter.map(|letter| attempt(&redecode, &letter, mended.as_deref()));
                 (seq, attempt)
             });
             each.collect()
@@ -226,11 +227,7 @@ fn not_taken(seq: Seq, error: &WriteError) -> Decided {
 
 /// A text that mends is a JSON message, whatever the letter's headers say of its own value; bytes
 /// that mend are of the kind that the headers say.
-fn attempt(
-    redecode: &(dyn Fn(Option<&Stream>, &Original, bool) -> Result<Message, Refusal> + Send + Sync),
-    letter: &DeadLetter,
-    mended: Option<&Content>,
-) -> Attempt {
+fn attempt(redecode: &Redecode, letter: &DeadLetter, mended: Option<&Content>) -> Attempt {
     let stream = letter.position.as_ref().map(|position| &*position.stream);
     let Some(mended) = mended else {
         if letter.rewritten {

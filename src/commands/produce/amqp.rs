@@ -128,7 +128,7 @@ mod tests {
             key: Some("7".into()),
             body: b"{}".to_vec(),
             points: 1,
-            headers: Vec::new().into(),
+            headers: Vec::new(),
         };
         let properties = properties(&message, "run:3".into());
         assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "run:3");

@@ -51,7 +51,7 @@ pub enum Finding {
     TopicGone(String),
     /// What is between a partition's next offset and its end.
     Looked(Answer),
-    NotLooked(Unanswered),
+    NotLooked(Box<Unanswered>),
     /// Why it is not decided yet where the source begins.
     Undecided(String),
     /// The cluster answered.

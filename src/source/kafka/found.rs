@@ -54,7 +54,7 @@ impl Consume {
                 Finding::Refused(topics) => self.wiring.status.set_refused(topics),
                 Finding::TopicGone(topic) => self.topic_gone(&topic),
                 Finding::Looked(answer) => self.looked(answer),
-                Finding::NotLooked(unanswered) => self.not_looked(unanswered),
+                Finding::NotLooked(unanswered) => self.not_looked(*unanswered),
                 Finding::Undecided(why) => self.undecided(&why),
                 Finding::Reached => self.reached(),
                 Finding::Unreachable(error) => self.unreachable(&error),

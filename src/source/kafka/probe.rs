@@ -90,7 +90,7 @@ pub fn look(
     client: &BaseConsumer<Context>,
     config: &ClientConfig,
     question: Question,
-) -> Result<Answer, Unanswered> {
+) -> Result<Answer, Box<Unanswered>> {
     let told = watermarks(client, &question).or_else(|_| {
         // Its connection may be what stands still.
         let fresh: BaseConsumer<Context> = config.create_with_context(Context::default())?;
@@ -98,11 +98,11 @@ pub fn look(
     });
     let (low, high) = match told {
         Ok(told) => told,
-        Err(error) => return Err(Unanswered { question, high: None, error }),
+        Err(error) => return Err(Box::new(Unanswered { question, high: None, error })),
     };
     match between(client, config, &question, low, high) {
         Ok(between) => Ok(Answer { question, low, high, between }),
-        Err(error) => Err(Unanswered { question, high: Some(high), error }),
+        Err(error) => Err(Box::new(Unanswered { question, high: Some(high), error })),
     }
 }
 
