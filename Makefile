@@ -37,7 +37,7 @@ test: ## install what is missing, and run the tests, against real brokers too
 	@deploy/setup.sh test
 	$(TEST)
 
-soak: ## the long test that keeps killing the daemon
+soak: ## the long tests: the daemon killed again and again, every fault of a broker twenty times
 	@deploy/setup.sh test
 	$(call ignored,soak)
 
