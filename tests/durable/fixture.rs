@@ -28,6 +28,16 @@ fn plan_of_version_2() -> Plan {
     plans.into_iter().find(indexed).unwrap()
 }
 
+/// A plan with a letter that was tried again, in the last manifest and at the end.
+fn plan_of_version_3() -> Plan {
+    let plans = (SEED..).map(|seed| Plan::new(seed, RECORDS));
+    let tried = |plan: &Plan| {
+        let states = [MANIFEST, RECORDS].map(|seq| &plan.states[seq]);
+        states.iter().all(|state| state.letters.iter().any(|letter| letter.redrives > 0))
+    };
+    plans.into_iter().find(tried).unwrap()
+}
+
 fn opens(version: u32, plan: &Plan) {
     let home = scratch();
     copy(&fixture(version), home.path());
@@ -52,12 +62,18 @@ fn a_data_directory_of_version_2_opens() {
     opens(2, &plan_of_version_2());
 }
 
+/// Version 3 has dead letters that were tried again, and decisions about others in its log.
+#[test]
+fn a_data_directory_of_version_3_opens() {
+    opens(3, &plan_of_version_3());
+}
+
 #[test]
 #[ignore = "writes the fixture"]
 fn write_the_data_fixture() {
-    assert!(!fixture(2).exists(), "the fixture of a released format never changes");
-    let plan = plan_of_version_2();
-    let mut node = Node::open(&Disk::new(), &fixture(2)).unwrap();
+    assert!(!fixture(3).exists(), "the fixture of a released format never changes");
+    let plan = plan_of_version_3();
+    let mut node = Node::open(&Disk::new(), &fixture(3)).unwrap();
     for (at, records) in plan.records.chunks(5).enumerate() {
         node.append(records).unwrap();
         if at % 3 == 1 {

@@ -101,6 +101,8 @@ struct Survey {
     tells_ids: bool,
     /// Rounds in which it told none.
     rounds_without_ids: u32,
+    /// It did not answer when it was asked for them.
+    silent_about_ids: bool,
     cluster: Option<String>,
     refused: BTreeMap<String, String>,
 }
@@ -116,12 +118,14 @@ impl Discovery {
             no_ids_told: false,
             tells_ids: false,
             rounds_without_ids: 0,
+            silent_about_ids: false,
             cluster: None,
             refused: BTreeMap::new(),
         };
         loop {
             let began = Instant::now();
             let complete = self.round(&mut survey);
+            let answers = complete.is_ok();
             self.let_client_speak();
             let pause = match complete {
                 Ok(complete) => {
@@ -141,12 +145,16 @@ impl Discovery {
             };
             let next =
                 began + pause.min(self.settings.metadata_interval).max(Duration::from_millis(10));
-            // A look may take long: then the round that is due comes before the next question.
-            while Instant::now() < next {
+            // Rounds and looks may both take long: one question at least comes between two rounds,
+            // and no more than one when the next round is due.
+            loop {
                 match self.questions.recv_deadline(next) {
-                    Ok(question) => self.look(question),
+                    Ok(question) => self.look(question, answers),
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if Instant::now() >= next {
+                    break;
                 }
             }
         }
@@ -166,9 +174,12 @@ impl Discovery {
         let _ = self.findings.send(finding);
     }
 
-    fn look(&self, question: Question) {
+    /// `answers`: whether the client that asks got its last answers. Its connections may be what
+    /// stands still.
+    fn look(&self, question: Question, answers: bool) {
         let Question { topic, partition, .. } = question.clone();
-        match probe::look(&self.asker, &self.settings.client_config(), question) {
+        let asker = answers.then_some(&*self.asker);
+        match probe::look(asker, &self.settings.client_config(), question) {
             Ok(answer) => self.tell(Finding::Looked(answer)),
             Err(unanswered) => {
                 let error = &unanswered.error;
@@ -289,10 +300,18 @@ impl Discovery {
         if self.embedded.is_some() || topics.there.is_empty() {
             return Ok(HashMap::new());
         }
+        if survey.silent_about_ids && survey.rounds_without_ids >= ROUNDS_GONE {
+            return Ok(HashMap::new());
+        }
         let names: Vec<String> = topics.there.keys().cloned().collect();
         let ids = match native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT) {
             Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
                 survey.rounds_without_ids = ROUNDS_GONE;
+                HashMap::new()
+            }
+            // One that answers everything else, and never this, is not asked for ever.
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)) if !survey.tells_ids => {
+                survey.silent_about_ids = true;
                 HashMap::new()
             }
             answered => answered?,

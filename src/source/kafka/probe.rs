@@ -86,20 +86,31 @@ pub struct Unanswered {
 }
 
 /// `high` is asked for first: what lies below it is decided, so what is seen afterwards holds.
+/// `client` is one that is there, if it answers.
 pub fn look(
-    client: &BaseConsumer<Context>,
+    client: Option<&BaseConsumer<Context>>,
     config: &ClientConfig,
     question: Question,
 ) -> Result<Answer, Box<Unanswered>> {
-    let told = watermarks(client, &question).or_else(|_| {
-        // Its connection may be what stands still.
-        let fresh: BaseConsumer<Context> = config.create_with_context(Context::default())?;
-        watermarks(&fresh, &question)
-    });
-    let (low, high) = match told {
-        Ok(told) => told,
-        Err(error) => return Err(Box::new(Unanswered { question, high: None, error })),
-    };
+    let told = client.and_then(|client| Some((client, watermarks(client, &question).ok()?)));
+    if let Some((client, (low, high))) = told {
+        return answer(client, config, question, low, high);
+    }
+    // Its connection may be what stands still.
+    let fresh = config.create_with_context::<_, BaseConsumer<Context>>(Context::default());
+    match fresh.and_then(|fresh| watermarks(&fresh, &question).map(|told| (fresh, told))) {
+        Ok((fresh, (low, high))) => answer(&fresh, config, question, low, high),
+        Err(error) => Err(Box::new(Unanswered { question, high: None, error })),
+    }
+}
+
+fn answer(
+    client: &BaseConsumer<Context>,
+    config: &ClientConfig,
+    question: Question,
+    low: u64,
+    high: u64,
+) -> Result<Answer, Box<Unanswered>> {
     match between(client, config, &question, low, high) {
         Ok(between) => Ok(Answer { question, low, high, between }),
         Err(error) => Err(Box::new(Unanswered { question, high: Some(high), error })),
@@ -336,7 +347,8 @@ mod tests {
         ]) {
             let (topic, next) = (broker.topic().to_owned(), Offset(next));
             let question = Question { topic, partition: 0, next, ..question.clone() };
-            let answer = look(&consumer, &config, question).map_err(|told| told.error).unwrap();
+            let answer =
+                look(Some(&consumer), &config, question).map_err(|told| told.error).unwrap();
             assert_eq!((answer.low, answer.high, answer.between), (0, 10, between), "{next}");
         }
         let (topic, next) = (broker.topic().to_owned(), Offset(9));
