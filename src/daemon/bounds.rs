@@ -33,12 +33,12 @@ pub(super) fn duplicates(
 pub(super) fn gauges(
     settings: &Settings,
     catalog: &Arc<Catalog>,
-    checkpoint: &Sender<()>,
+    checkpoint: Sender<()>,
 ) -> Gauges {
     let storage = &settings.storage;
     let directory = storage.dir.clone();
     let (heads, share, over) = (catalog.clone(), catalog.clone(), catalog.clone());
-    let (checkpoint, enough) = (checkpoint.clone(), storage.reserve_bytes());
+    let enough = storage.reserve_bytes();
     // Collections that are written to at the same time fill a head each.
     let logs = storage.reserve_bytes.is_none().then(|| storage.log_file_bytes.saturating_mul(3));
     // What brokers have delivered by the time a bound is reached can all be poison.

@@ -81,7 +81,7 @@ impl Stages {
         };
         let replay_bytes = recovered.replayed_bytes;
         let applier = applier(settings, &catalog, reject, replay_bytes, lines, metrics, shutdown);
-        let valve = Valve::new(gauges(settings, &catalog, &checkpoint), metrics);
+        let valve = Valve::new(gauges(settings, &catalog, checkpoint), metrics);
         let (queue, ends) = Queue::new(&settings.ingest, valve.clone(), metrics);
         let work = ends.work.clone();
         let offsets = DurableOffsets::new(&positions);
@@ -94,7 +94,6 @@ impl Stages {
             reserve_bytes: settings.ingest.queue_bytes_max as u64,
             valve: valve.clone(),
             ballast,
-            checkpoint,
             offsets: offsets.clone(),
             no_room: no_room.clone(),
             shutdown: shutdown.clone(),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, TryRecvError};
 
@@ -24,8 +24,6 @@ use crate::wal::{AppendError, Appended, Draft, Trimmer, Wal};
 
 /// Between two tries to append to a full disk.
 const ROOM_PAUSE: Duration = Duration::from_millis(500);
-/// Between two checkpoints that are asked for meanwhile.
-const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks at an applier that stood still.
 const APPLIER_LOOK: Duration = Duration::from_millis(50);
 
@@ -42,8 +40,6 @@ pub struct AppenderEnds {
     pub reserve_bytes: u64,
     pub valve: Arc<Valve>,
     pub ballast: Option<Arc<Ballast>>,
-    /// Asks for a checkpoint now.
-    pub checkpoint: Sender<()>,
     pub offsets: DurableOffsets,
     /// Set while the log waits for room on the disk.
     pub no_room: Arc<AtomicBool>,
@@ -61,8 +57,6 @@ pub struct Appender {
     frame: Frame,
     /// Taken from the queue and not yet decoded when the last frame was closed.
     waiting: Option<PendingBatch>,
-    /// When a checkpoint was last asked for.
-    asked_at: Option<Instant>,
 }
 
 impl Appender {
@@ -70,15 +64,7 @@ impl Appender {
         let trimmer = ends.wal.trimmer();
         let applier = ends.applier.clone();
         let handed = Handed::new(applier, ends.frames_max, ends.reserve_bytes, ends.valve.clone());
-        Appender {
-            queue,
-            ends,
-            trimmer,
-            handed,
-            frame: Frame::default(),
-            waiting: None,
-            asked_at: None,
-        }
+        Appender { queue, ends, trimmer, handed, frame: Frame::default(), waiting: None }
     }
 
     /// Runs until every entrance of the queue is dropped and all that came in is durable. An
@@ -229,17 +215,16 @@ impl Appender {
     fn write(&mut self) -> Result<(), AppendError> {
         let mut frame = std::mem::take(&mut self.frame);
         let mut records = std::mem::take(&mut frame.records);
-        let mut rest = &frame.drafts[..];
+        let mut drafts = std::mem::take(&mut frame.drafts);
+        let mut rest = &drafts[..];
         while !rest.is_empty() {
             let count = first_frame(rest, self.ends.frame_bytes_max);
-            let (drafts, behind) = rest.split_at(count);
-            let appended = self.append(drafts)?;
+            let (first, behind) = rest.split_at(count);
+            let appended = self.append(first)?;
             self.count(&appended, count);
             self.show_offsets(&records[..count]);
             if behind.is_empty() {
-                for (watermark, number) in frame.watermarks.drain(..) {
-                    watermark.raise(number);
-                }
+                frame.acknowledge();
             }
             let seqs = appended.first.0..=appended.last.0;
             let durable =
@@ -254,8 +239,8 @@ impl Appender {
         frame.acknowledge();
         self.queue.held.give_back(frame.held_bytes);
         self.queue.ahead.0.give_back(frame.decoded_bytes);
-        frame.drafts.clear();
-        self.frame.drafts = frame.drafts;
+        drafts.clear();
+        self.frame.drafts = drafts;
         Ok(())
     }
 
@@ -270,7 +255,7 @@ impl Appender {
                         tracing::error!(%error, "no room for the log: waiting until there is");
                     }
                     let lent = self.ends.ballast.as_ref().is_some_and(|it| it.give_up());
-                    self.ask_for_checkpoint();
+                    self.ends.valve.make_room();
                     if !lent {
                         std::thread::sleep(ROOM_PAUSE);
                     }
@@ -287,24 +272,15 @@ impl Appender {
 
     /// The ballast's room is the checkpoint's: only that makes log files go. Until it has ended
     /// no new one is made.
-    fn hold_off(&mut self, drafts: &[Draft]) {
-        let Some(ballast) = self.ends.ballast.clone() else { return };
+    fn hold_off(&self, drafts: &[Draft]) {
+        let Some(ballast) = &self.ends.ballast else { return };
         while ballast.is_lent()
             && self.ends.wal.needs_file(drafts)
             && !self.ends.shutdown.is_asked()
         {
             self.ends.no_room.store(true, Ordering::Release);
-            self.ask_for_checkpoint();
+            self.ends.valve.make_room();
             std::thread::sleep(APPLIER_LOOK);
-        }
-    }
-
-    /// Now, and no more often than every few seconds.
-    fn ask_for_checkpoint(&mut self) {
-        if self.asked_at.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
-            self.asked_at = Some(Instant::now());
-            // One that is asked for already will do.
-            let _ = self.ends.checkpoint.try_send(());
         }
     }
 

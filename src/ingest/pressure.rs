@@ -177,8 +177,9 @@ impl Valve {
         self.show(Pressure::DiskFull, full);
     }
 
-    /// Now, and every few seconds from then on: one that fails leaves everything as it was.
-    fn make_room(&self) {
+    /// Asks for a checkpoint, at once and then every few seconds for as long as this is called: one
+    /// that fails leaves everything as it was.
+    pub(super) fn make_room(&self) {
         let now = self.begun.elapsed().as_millis() as u64;
         if now >= self.ask_at_ms.load(Ordering::Relaxed) {
             self.ask_at_ms.store(now + ASK_EVERY.as_millis() as u64, Ordering::Relaxed);

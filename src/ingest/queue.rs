@@ -239,32 +239,22 @@ impl Submit {
     }
 
     pub fn write(&self, message: Message) -> Result<Submitted, SubmitError> {
-        let (durable, durable_out) = oneshot::channel();
-        let (applied, applied_out) = match message.waits {
-            true => {
-                let (sender, receiver) = oneshot::channel();
-                (Some(sender), Some(receiver))
-            }
-            false => (None, None),
-        };
-        let body = Body::Message(message);
-        let encoded = encode(&body);
-        let write = Write { time: UnixMillis::now(), body, encoded, durable, applied };
-        match self.queue.entries.try_send(Entry::Write(write)) {
-            Ok(()) => Ok(Submitted { durable: durable_out, applied: applied_out }),
-            Err(TrySendError::Full(_)) => Err(SubmitError::Full),
-            Err(TrySendError::Disconnected(_)) => Err(SubmitError::Closed),
-        }
+        let waits = message.waits;
+        self.put(Body::Message(message), waits)
     }
 
     /// Appends what an operator decided about dead letters. Taken however many of them are kept.
     pub fn decide(&self, body: Body) -> Result<Submitted, SubmitError> {
+        self.put(body, true)
+    }
+
+    fn put(&self, body: Body, waits: bool) -> Result<Submitted, SubmitError> {
         let (durable, durable_out) = oneshot::channel();
-        let (applied, applied_out) = oneshot::channel();
+        let (applied, applied_out) = waits.then(oneshot::channel).unzip();
         let (time, encoded) = (UnixMillis::now(), encode(&body));
-        let write = Write { time, body, encoded, durable, applied: Some(applied) };
+        let write = Write { time, body, encoded, durable, applied };
         match self.queue.entries.try_send(Entry::Write(write)) {
-            Ok(()) => Ok(Submitted { durable: durable_out, applied: Some(applied_out) }),
+            Ok(()) => Ok(Submitted { durable: durable_out, applied: applied_out }),
             Err(TrySendError::Full(_)) => Err(SubmitError::Full),
             Err(TrySendError::Disconnected(_)) => Err(SubmitError::Closed),
         }

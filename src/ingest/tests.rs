@@ -77,7 +77,11 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
         full: AtomicBool::new(false),
     });
     let wal = open(&Disk::watched(guard.clone()), directory.path());
-    let valve = Valve::open(&metrics);
+    let (checkpoint, asked) = crossbeam_channel::bounded(1);
+    let make_room = move || {
+        let _ = checkpoint.try_send(());
+    };
+    let valve = Valve::new(Gauges { make_room: Arc::new(make_room), ..Gauges::open() }, &metrics);
     let (queue, ends) = Queue::new(settings, valve.clone(), &metrics);
     let decoder = Decoder {
         sources: Arc::new(vec![SourceDecoding {
@@ -102,7 +106,6 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     let (applier, frames) = crossbeam_channel::unbounded();
     let no_room = Arc::new(AtomicBool::new(false));
     let ballast = Arc::new(Ballast::new(&Disk::new(), directory.path(), 4096, 0));
-    let (checkpoint, asked) = crossbeam_channel::bounded(1);
     let out = AppenderEnds {
         wal,
         duplicates: Duplicates::default(),
@@ -113,7 +116,6 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
         ballast: Some(ballast.clone()),
         reserve_bytes: settings.queue_bytes_max as u64,
         frames_max: settings.applier_frames_max,
-        checkpoint,
         shutdown: Shutdown::new(),
         frame_bytes_max: settings.frame_bytes_max,
         metrics,

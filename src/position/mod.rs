@@ -37,6 +37,13 @@ impl fmt::Display for Seq {
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
+    /// A time such as `2026-01-31T12:00:00Z`; `None` if it is none, or lies before 1970.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = humantime_serde::re::humantime::parse_rfc3339_weak(text).ok()?;
+        let since = time.duration_since(UNIX_EPOCH).ok()?;
+        Some(UnixMillis(since.as_millis() as u64))
+    }
+
     pub fn now() -> Self {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(elapsed.as_millis() as u64)

@@ -11,7 +11,7 @@ use rdkafka::message::Headers;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::publish::{Publisher, Text};
-use super::{Daemon, ledger};
+use super::{Daemon, Fault, ledger, meet};
 use crate::brokers::kafka::Kafka;
 use crate::brokers::proxy::Proxy;
 use crate::harness::pause_for;
@@ -26,9 +26,7 @@ struct World {
     publisher: Publisher,
 }
 
-type Fault = (&'static str, fn(&mut World));
-
-const FAULTS: &[Fault] = &[
+const FAULTS: &[Fault<World>] = &[
     ("kill -9 of the broker", |world| {
         world.kafka.kill_9();
         world.kafka.restart();
@@ -101,15 +99,7 @@ fn torment(rounds: usize) {
     publisher.control.repeat_percent.store(10, Ordering::Relaxed);
     let daemon = Daemon::start(&section(&format!("127.0.0.1:{}", proxy.port())));
     let mut world = World { kafka, proxy, daemon, publisher };
-    for round in 1..=rounds {
-        for (name, fault) in FAULTS {
-            world.daemon.wait_for_more("the fault before");
-            let began = std::time::Instant::now();
-            fault(&mut world);
-            world.daemon.wait_for_more(name);
-            eprintln!("round {round}: {name}: over after {:?}", began.elapsed());
-        }
-    }
+    meet(&mut world, FAULTS, rounds, |world| &world.daemon);
     world.finish();
 }
 

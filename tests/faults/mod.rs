@@ -13,12 +13,28 @@ mod rabbit;
 mod transactions;
 mod twins;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Pointd, Setup};
 
 /// How long recovery from any one fault may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Something that goes wrong in a world of brokers, publisher and daemon.
+pub type Fault<W> = (&'static str, fn(&mut W));
+
+/// Meets every fault, `rounds` times, and each time waits until messages come through again.
+fn meet<W>(world: &mut W, faults: &[Fault<W>], rounds: usize, daemon: fn(&W) -> &Daemon) {
+    for round in 1..=rounds {
+        for (name, fault) in faults {
+            daemon(world).wait_for_more("the fault before");
+            let began = Instant::now();
+            fault(world);
+            daemon(world).wait_for_more(name);
+            eprintln!("round {round}: {name}: over after {:?}", began.elapsed());
+        }
+    }
+}
 
 /// A daemon and its configuration; `section` is its source's.
 pub struct Daemon {

@@ -217,6 +217,7 @@ async fn publish(
     confirmed: &mut u64,
 ) -> lapin::Result<()> {
     let (mut serial, mut confirms) = (*confirmed, VecDeque::new());
+    let mut pace = tokio::time::interval(PACE);
     loop {
         let more = serial < control.given() || !(control.stopped() || control.paused());
         if more {
@@ -227,7 +228,7 @@ async fn publish(
             serial += 1;
             control.given.fetch_max(serial, Ordering::Relaxed);
             control.resting.store(false, Ordering::SeqCst);
-            tokio::time::sleep(PACE).await; // tidy allows: the publisher's pace
+            pace.tick().await;
         }
         while confirms.len() > 50 || (!more && !confirms.is_empty()) {
             let Some((last, confirm)) = confirms.pop_front() else { break };
@@ -243,7 +244,7 @@ async fn publish(
         }
         if !more {
             control.resting.store(true, Ordering::SeqCst);
-            tokio::time::sleep(PACE).await; // tidy allows: it waits for the next order
+            pace.tick().await;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pointd::position::Position;
 
 use super::publish::Publisher;
-use super::{Daemon, ledger};
+use super::{Daemon, Fault, ledger, meet};
 use crate::brokers::proxy::Proxy;
 use crate::brokers::rabbitmq::RabbitMq;
 use crate::harness::pause_for;
@@ -21,9 +21,7 @@ struct World {
     quorum: bool,
 }
 
-type Fault = (&'static str, fn(&mut World));
-
-const FAULTS: &[Fault] = &[
+const FAULTS: &[Fault<World>] = &[
     ("all connections closed by the broker", |world| world.rabbit.close_connections()),
     ("the connection cut", |world| world.proxy.cut()),
     ("no connection for a while", |world| {
@@ -83,15 +81,7 @@ fn torment(quorum: bool, rounds: usize) {
     publisher.control.repeat_percent.store(10, Ordering::Relaxed);
     let daemon = Daemon::start(&section(proxy.port()));
     let mut world = World { rabbit, proxy, daemon, publisher, quorum };
-    for round in 1..=rounds {
-        for (name, fault) in FAULTS {
-            world.daemon.wait_for_more("the fault before");
-            let began = std::time::Instant::now();
-            fault(&mut world);
-            world.daemon.wait_for_more(name);
-            eprintln!("round {round}: {name}: over after {:?}", began.elapsed());
-        }
-    }
+    meet(&mut world, FAULTS, rounds, |world| &world.daemon);
     world.finish();
 }
 

@@ -1,7 +1,7 @@
 //! Where a RabbitMQ stream begins that was never read.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use lapin::types::AMQPValue;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -83,10 +83,12 @@ impl<'de> Deserialize<'de> for StreamStart {
                     "next" => return Ok(StreamStart::Next),
                     _ => {}
                 }
-                let time = humantime_serde::re::humantime::parse_rfc3339_weak(text)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
-                let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                Ok(StreamStart::Time(UnixMillis(since.as_millis() as u64)))
+                // Environment variables bring numbers as text.
+                if let Ok(offset) = text.parse() {
+                    return Ok(StreamStart::At(Offset(offset)));
+                }
+                let wrong = || E::invalid_value(de::Unexpected::Str(text), &self);
+                UnixMillis::parse(text).map(StreamStart::Time).ok_or_else(wrong)
             }
         }
 

@@ -60,10 +60,7 @@ impl<'de> Deserialize<'de> for Start {
                     return Ok(Start::At(UnixMillis(millis)));
                 }
                 let wrong = || E::invalid_value(de::Unexpected::Str(text), &self);
-                let time = humantime_serde::re::humantime::parse_rfc3339_weak(text)
-                    .map_err(|_| wrong())?;
-                let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| wrong())?;
-                Ok(Start::At(UnixMillis(since.as_millis() as u64)))
+                UnixMillis::parse(text).map(Start::At).ok_or_else(wrong)
             }
         }
 
