@@ -78,9 +78,7 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     });
     let wal = open(&Disk::watched(guard.clone()), directory.path());
     let (checkpoint, asked) = crossbeam_channel::bounded(1);
-    let make_room = move || {
-        let _ = checkpoint.try_send(());
-    };
+    let make_room = move || checkpoint.try_send(()).unwrap_or_default();
     let valve = Valve::new(Gauges { make_room: Arc::new(make_room), ..Gauges::open() }, &metrics);
     let (queue, ends) = Queue::new(settings, valve.clone(), &metrics);
     let decoder = Decoder {
