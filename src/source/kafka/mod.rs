@@ -23,8 +23,10 @@ mod commit;
 mod consume;
 mod context;
 mod discovery;
+mod epochs;
 mod found;
 mod halt;
+mod ids;
 mod native;
 mod opening;
 mod partitions;
@@ -37,7 +39,10 @@ mod settings;
 mod stalled;
 mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod topics;
+mod turns;
 
 use std::thread::JoinHandle;
 
