@@ -253,9 +253,12 @@ impl Consume {
             tracing::error!(source = self.name, stream = %partition.stream, next = %partition.next,
                 %error, "the partition cannot be read; trying again");
         }
-        partition.show_unreadable(error.to_string());
+        // Of a topic that is refused the client only knows that it has no partitions.
+        let refused = self.wiring.status.refused(partition.topic());
+        let is_refused = refused.is_some() || error.rdkafka_error_code().is_some_and(is_refusal);
+        partition.show_unreadable(refused.unwrap_or_else(|| error.to_string()));
         let fetches = partition.phase == Phase::Running && partition.doubt.is_none();
-        if fetches && !error.rdkafka_error_code().is_some_and(is_refusal) {
+        if fetches && !is_refused {
             self.has_messages(index);
         }
     }

@@ -118,6 +118,20 @@ fn a_partition_that_cannot_be_looked_at_again_and_again_is_unreadable_until_it_c
 }
 
 #[test]
+fn a_partition_of_a_refused_topic_says_why_and_needs_no_new_client() {
+    let mut world = World::having_read(1, 2);
+    let topic = world.broker.topic().to_owned();
+    let refused = std::collections::BTreeMap::from([(topic, "no rights".to_owned())]);
+    world.consume.wiring.status.set_refused(refused);
+    world.partition_mut(0).stands = Some((Offset(2), Instant::now() - LIMIT));
+    (0..3).for_each(|_| not_looked(&mut world, RDKafkaErrorCode::UnknownPartition));
+    let StreamState::Unreadable { error, .. } = world.streams()[0].state.clone() else {
+        panic!("{:?}", world.streams()[0]);
+    };
+    assert_eq!((error.as_str(), world.partition(0).refetched), ("no rights", None));
+}
+
+#[test]
 fn while_the_cluster_is_away_no_partition_is_told_unreadable() {
     let mut world = World::having_read(1, 2);
     world.consume.unreachable("it is away");
