@@ -10,7 +10,6 @@ use rdkafka::consumer::Consumer;
 use super::consume::{Consume, RETRY_INTERVAL};
 use super::partitions::Phase;
 use super::pending::Index;
-use super::place::Gap;
 use crate::position::{Mark, UnixMillis};
 use crate::source::Pressure;
 use crate::source::status::State;
@@ -158,10 +157,6 @@ impl Consume {
             if let (Phase::Starting { .. }, Some(entry)) = (partition.phase, &partition.entry) {
                 self.pending.enter(index, partition.next, entry.clone());
                 partition.phase = Phase::Starting { batch: self.batches + 1 };
-                continue;
-            }
-            let halt = partition.halt.as_ref();
-            if halt.is_some_and(|halt| matches!(halt.gap, Gap::ReadBy(_))) {
                 continue;
             }
             let durable = self.wiring.outlet.durable(&partition.stream);

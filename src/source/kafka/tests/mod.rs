@@ -77,8 +77,9 @@ fn next_of(position: &Position) -> Offset {
 }
 
 struct World {
-    broker: EmbeddedBroker,
+    /// Dropped before its broker.
     consume: Consume,
+    broker: EmbeddedBroker,
     /// What the discovery thread tells.
     tell: Option<Sender<Finding>>,
     /// What it is asked.
@@ -123,7 +124,7 @@ impl World {
         let (identify, embedded) = (false, None);
         let source = KafkaSource { name, settings, positions, identify, embedded, claims: claimed };
         let consume = Consume::new(source, wiring, findings, questions, commits).unwrap();
-        World { broker, consume, tell: Some(tell), asked, kept, orders, claims }
+        World { consume, broker, tell: Some(tell), asked, kept, orders, claims }
     }
 
     /// With so many messages in each partition, all of them taken.

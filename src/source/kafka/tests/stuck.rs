@@ -94,6 +94,7 @@ fn unreadable(world: &World) -> i64 {
 fn a_partition_that_cannot_be_looked_at_again_and_again_is_unreadable_until_it_can() {
     let mut world = World::having_read(1, 2);
     let refused = RDKafkaErrorCode::TopicAuthorizationFailed;
+    world.partition_mut(0).stands = Some((Offset(2), Instant::now() - LIMIT));
     for _time in 0..2 {
         not_looked(&mut world, refused);
         assert_eq!((&world.streams()[0].state, unreadable(&world)), (&StreamState::Running, 0));

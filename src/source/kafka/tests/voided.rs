@@ -25,6 +25,7 @@ fn a_topic_that_comes_back_is_not_committed_beyond_what_is_durable() {
     world.publish(0, 5..10);
     world.turn_until("what is not durable", |world| world.values().len() == 10);
     world.tell(Finding::TopicGone(world.broker.topic().to_owned()));
+    world.turn_until("the revocation", |world| world.streams().is_empty());
     world.found(CLUSTER, ID, 0, 10);
     world.turn_until("its return", |world| !world.streams().is_empty());
     assert_eq!(world.partition(0).next, Offset(10), "what is in the queue is not read again");
