@@ -19,6 +19,7 @@ mod kafka_rights;
 mod kafka_secure;
 mod kafka_topics;
 pub mod outlet;
+mod slow_applier;
 
 use std::thread::JoinHandle;
 use std::time::Duration;

@@ -92,18 +92,19 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
     let (tell, findings) = crossbeam_channel::bounded(1024);
     let (questions, asked) = crossbeam_channel::bounded(64);
     let commits = Commits::start(&source.name, &asker)?;
+    let (name, embedded) = (source.name.clone(), source.embedded.clone());
+    let consume = Consume::new(source, wiring, findings, questions, commits)?;
     let discovery = Discovery {
-        source: source.name.clone(),
+        source: name.clone(),
         asker,
-        wanted: source.settings.wanted()?,
-        settings: source.settings.clone(),
-        is_new: source.positions.is_empty(),
-        embedded: source.embedded.clone(),
+        consumer: Some(consume.consumer.clone()),
+        wanted: consume.settings.wanted()?,
+        settings: consume.settings.clone(),
+        is_new: consume.positions.is_empty(),
+        embedded,
         findings: tell,
         questions: asked,
     };
-    let name = source.name.clone();
-    let consume = Consume::new(source, wiring, findings, questions, commits)?;
     thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
     Ok(thread::Builder::new().name(format!("kafka-{name}")).spawn(move || consume.run())?)
 }
