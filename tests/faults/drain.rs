@@ -3,15 +3,19 @@
 //! Whatever was acked before it was in the log is lost then: at every moment some messages are
 //! between the broker and the log.
 
+use std::time::{Duration, Instant};
+
 use lapin::BasicProperties;
 
 use super::rabbit::serial;
 use super::{Daemon, PATIENCE, ledger, plan};
 use crate::brokers::rabbitmq::RabbitMq;
+use crate::harness::pause;
 use crate::sources::unique;
 
 const MESSAGES: u64 = 30_000;
 const KILLS: usize = 8;
+const SILENCE: Duration = Duration::from_secs(30);
 
 fn drain(quorum: bool) {
     let Some(rabbit) = RabbitMq::shared("kill -9 while a queue is drained") else { return };
@@ -38,7 +42,7 @@ fn drain(quorum: bool) {
         daemon.kill_and_restart();
         seen = daemon.messages();
     }
-    daemon.wait_for(MESSAGES, "the last kill");
+    wait_for_all(&daemon);
     daemon.pointd().wait_until("all acks", PATIENCE, |_| rabbit.ready(&queue) == 0);
     let seen = ledger::seen(daemon.pointd());
     daemon.kill();
@@ -48,6 +52,18 @@ fn drain(quorum: bool) {
     ledger::assert_same(&seen, &ledger::replay(&serials).points);
     eprintln!("{KILLS} kills, {} duplicates recognised", records.len() - serials.len());
     assert_eq!(rabbit.ready(&queue), 0);
+}
+
+/// Or until no more come: what is lost is told better by the log.
+fn wait_for_all(daemon: &Daemon) {
+    let (mut seen, mut since) = (0, Instant::now());
+    while seen < MESSAGES && since.elapsed() < SILENCE {
+        let before = std::mem::replace(&mut seen, daemon.messages());
+        if before < seen {
+            since = Instant::now();
+        }
+        pause();
+    }
 }
 
 #[test]
