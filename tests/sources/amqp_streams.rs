@@ -168,6 +168,22 @@ fn a_stream_made_anew_under_its_name_halts() {
 }
 
 #[test]
+fn a_stream_made_anew_while_it_is_read_halts() {
+    let Some(rabbit) = RabbitMq::shared("a stream made anew under its consumer") else { return };
+    let queue = unique("anew-under");
+    declare(rabbit, &queue, &[]);
+    rabbit.publish(&queue, numbers(0..100));
+    let bench = Bench::new(Kind::Amqp, true);
+    let source = start(&bench, &stream_settings(rabbit, &queue));
+    bench.wait_for_messages(100);
+    rabbit.delete(&queue);
+    declare(rabbit, &queue, &[]);
+    rabbit.publish(&queue, numbers(0..10));
+    wait_for_halt(&bench, "made anew");
+    bench.stop(source);
+}
+
+#[test]
 fn the_end_of_a_stream_is_told_also_while_nothing_is_read() {
     let Some(rabbit) = RabbitMq::shared("the end of a stream") else { return };
     let queue = unique("end");

@@ -149,3 +149,31 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
     assert!(!pointd.text("/metrics").contains(again), "something was given back");
     assert!(pointd.terminate().success());
 }
+
+#[test]
+fn what_finds_no_room_in_the_log_is_not_acked() {
+    let Some(rabbit) = RabbitMq::shared("a log without room") else { return };
+    let setup = Setup::new();
+    let Some(volume) = Volume::mount(&setup.data(), 64) else { return };
+    let name = unique("no-room");
+    rabbit.declare(&name, false);
+    // Without a reserve: only the log itself says that there is no room.
+    setup.configure(&format!(
+        "[collections.c]\nsize = 1\ndistance = \"Dot\"\n\
+         [storage]\nlog_file_bytes = {log}\nreserve_bytes = 0\nballast_bytes = 0\n\
+         [[source]]\nname = \"r\"\n[source.amqp]\nurl = \"{}\"\nqueue = \"{name}\"\n",
+        rabbit.url(),
+        log = 4 * MIB,
+    ));
+    let pointd = setup.start();
+    let filler = volume.fill(0);
+    rabbit.publish(&name, (0..10_000).map(point));
+    pointd.wait_until("the end of the log's room", PATIENCE, |pointd| {
+        pointd.log_text().contains("no room for the log")
+    });
+    assert!(rabbit.ready(&name) > 0);
+    pointd.kill_9();
+    std::fs::remove_file(filler).unwrap();
+    let pointd = setup.start();
+    pointd.wait_until("all of it", PATIENCE, |pointd| pointd.count("c") == 10_000);
+}
