@@ -4,6 +4,7 @@
 //! Each fault is met a few times in `make test` and at least twenty times in `make soak`.
 
 mod compaction;
+mod drain;
 mod kafka;
 mod ledger;
 mod model;

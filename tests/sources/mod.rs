@@ -1,6 +1,7 @@
 //! Sources against real brokers, with an outlet in memory.
 
 mod amqp;
+mod amqp_lost;
 mod amqp_pressure;
 mod amqp_streams;
 mod amqp_tls;
