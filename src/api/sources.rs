@@ -1,6 +1,6 @@
 //! `GET /sources`: where every source and every stream stands; and what one is told to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -11,6 +11,7 @@ use super::body::{self, Json};
 use super::error::ApiError;
 use super::{Context, Doors};
 use crate::catalog::StreamProgress;
+use crate::metrics::stream_labels;
 use crate::position::{Offset, Stream, UnixMillis};
 use crate::source::Order;
 use crate::source::status::{Kind, SourceReport, State as SourceState, StreamReport, StreamState};
@@ -138,19 +139,25 @@ pub(super) async fn list(State(shared): Context) -> Result<Answer, ApiError> {
     Answer::of(&view, shared.settings.answer_bytes_max)
 }
 
-/// Sets the lag of every assigned stream in the metrics.
-pub(super) fn publish_lag(doors: &Doors) {
-    for view in join(&*doors.sources, doors.catalog.progress(), UnixMillis::now()) {
-        for stream in view.streams {
-            let Some(lag) = stream.lag_seconds else { continue };
-            let (name, partition) = match &stream.place {
-                Place::Partition { topic, partition } => (topic, partition.to_string()),
-                Place::Queue { queue } => (queue, "-".to_owned()),
-            };
-            let gauge = &doors.metrics.source.lag_seconds;
-            gauge.with_label_values(&[view.source.as_str(), name, &partition]).set(lag);
+/// The metrics, with the lag of every assigned stream, and without streams that are not.
+pub(super) fn metrics(doors: &Doors) -> String {
+    let (reports, now) = (doors.sources.reports(), UnixMillis::now());
+    let mut progress = by_stream(doors.catalog.progress());
+    let mut assigned = BTreeSet::new();
+    for report in reports.into_iter().flat_map(|report| report.streams) {
+        let labels = stream_labels(&report.stream);
+        let progress = progress.remove(&report.stream);
+        let view = StreamView::new(report, None, progress, now);
+        if let Some(lag) = view.lag_seconds {
+            doors.metrics.source.lag_seconds.with_label_values(&labels.each()).set(lag);
         }
+        assigned.insert(labels);
     }
+    doors.metrics.render_assigned(&assigned)
+}
+
+fn by_stream(progress: Vec<StreamProgress>) -> BTreeMap<Arc<Stream>, StreamProgress> {
+    progress.into_iter().map(|progress| (Arc::clone(&progress.stream), progress)).collect()
 }
 
 /// One sentence for each stream that needs an operator.
@@ -172,8 +179,7 @@ pub(super) fn halted(sources: &dyn Sources) -> Vec<String> {
 
 /// Sources as told, joined with what the log has of them; then those only the log remembers.
 fn join(sources: &dyn Sources, progress: Vec<StreamProgress>, now: UnixMillis) -> Vec<SourceView> {
-    let mut applied: BTreeMap<Arc<Stream>, StreamProgress> =
-        progress.into_iter().map(|progress| (Arc::clone(&progress.stream), progress)).collect();
+    let mut applied = by_stream(progress);
     let mut views = Vec::new();
     for report in sources.reports() {
         let streams = report.streams.into_iter().map(|stream| {

@@ -177,6 +177,11 @@ impl Status {
         *lock(&self.refused) = topics;
     }
 
+    /// Why the broker says nothing of this topic, if it does not.
+    pub fn refused(&self, topic: &str) -> Option<String> {
+        lock(&self.refused).get(topic).cloned()
+    }
+
     pub fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Ordering::Relaxed);
     }

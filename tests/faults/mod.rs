@@ -37,6 +37,17 @@ fn meet<W>(world: &mut W, faults: &[Fault<W>], rounds: usize, daemon: fn(&W) -> 
     }
 }
 
+/// Where its sources stand, if whoever waits for it gives up.
+struct LastWords<'a>(&'a Pointd);
+
+impl Drop for LastWords<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:#}", self.0.get("/sources"));
+        }
+    }
+}
+
 /// A daemon and its configuration; `section` is its source's.
 pub struct Daemon {
     pub setup: Setup,
@@ -88,8 +99,10 @@ impl Daemon {
     /// Waits until so many messages are applied.
     #[track_caller]
     pub fn wait_for(&self, messages: u64, why: &str) {
-        let said = || format!("{messages} messages after {why}");
-        self.pointd().wait_until(&said(), PATIENCE, |_| self.messages() >= messages);
+        let said = format!("{messages} messages after {why}");
+        let last_words = LastWords(self.pointd());
+        self.pointd().wait_until(&said, PATIENCE, |_| self.messages() >= messages);
+        drop(last_words);
     }
 
     /// Waits until more messages than before are applied: it is over the fault.

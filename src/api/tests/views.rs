@@ -246,6 +246,28 @@ async fn requests_are_counted_by_route_and_status() {
     assert!(!text.contains("some/where"));
 }
 
+#[tokio::test]
+async fn a_stream_that_is_no_longer_assigned_is_not_in_the_metrics() {
+    let mut fixture = Fixture::with_points().await;
+    let (zero, one) = (partition("orders", 0), partition("orders", 1));
+    let status = Status::new("orders", Kind::Kafka);
+    status.stream(&zero).set_end(Offset(0));
+    fixture.doors.sources = Arc::new(Told { reports: vec![status.report()], durable: None });
+    for stream in [&zero, &one] {
+        // As at a restart, and by what is still applied.
+        let labels = crate::metrics::stream_labels(stream);
+        let durable = &fixture.doors.metrics.source.durable_offset;
+        durable.with_label_values(&labels.each()).set(5);
+    }
+    let (_, text) = fixture.ask("GET", "/metrics", "").await;
+    let series = |name: &str, partition: i32| {
+        let labels = format!("partition=\"{partition}\",source=\"orders\",topic=\"points\"");
+        text.contains(&format!("pointd_source_{name}{{{labels}}}"))
+    };
+    assert!(series("durable_offset", 0) && series("lag_seconds", 0), "{text}");
+    assert!(!series("durable_offset", 1), "{text}");
+}
+
 /// The first sentence about what was done.
 fn done(answer: &str) -> String {
     let answer: Value = serde_json::from_str(answer).unwrap();

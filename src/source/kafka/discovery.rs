@@ -6,23 +6,27 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
+use super::ids::Ids;
 use super::opening::Opening;
 use super::place::Present;
 use super::probe::{self, Answer, Question, Unanswered};
 use super::settings::KafkaSettings;
 use super::start::Start;
 use super::topics::{Topics, Wanted};
+use super::turns::between_rounds;
 use super::{Context, native};
 use crate::position::Offset;
 
 /// One request's longest wait.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the consuming client's connection may hold up the first round.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two rounds while something is missing: a topic, a leader, the whole cluster.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// A topic is gone that was not there for so many rounds, one after the other: a broker that
@@ -69,6 +73,8 @@ pub struct Found {
 pub struct Discovery {
     pub source: String,
     pub asker: Arc<BaseConsumer<Context>>,
+    /// The client that consumes, at the beginning.
+    pub consumer: Option<Arc<BaseConsumer<Context>>>,
     pub settings: KafkaSettings,
     pub wanted: Wanted,
     /// Whether the log has no position of the source.
@@ -96,29 +102,25 @@ struct Survey {
     opening: Option<Opening>,
     /// Told as missing.
     missing: BTreeSet<String>,
-    no_ids_told: bool,
-    /// Whether the cluster ever told an id of a topic.
-    tells_ids: bool,
-    /// Rounds in which it told none.
-    rounds_without_ids: u32,
-    /// It did not answer when it was asked for them.
-    silent_about_ids: bool,
+    ids: Ids,
     cluster: Option<String>,
     refused: BTreeMap<String, String>,
 }
 
 impl Discovery {
-    pub fn run(self) {
+    pub fn run(mut self) {
+        // A client connects when it is asked something, or else looks once a second whether it
+        // should: nothing is fetched until then.
+        if let Some(consumer) = self.consumer.take() {
+            let _ = self.wanted.look(&consumer, CONNECT_TIMEOUT);
+        }
         // At the beginning of what is there, nothing has to be decided at once.
         let opens = self.is_new && self.settings.start != Start::Earliest;
         let mut survey = Survey {
             known: BTreeMap::new(),
             opening: opens.then(Opening::default),
             missing: BTreeSet::new(),
-            no_ids_told: false,
-            tells_ids: false,
-            rounds_without_ids: 0,
-            silent_about_ids: false,
+            ids: Ids::default(),
             cluster: None,
             refused: BTreeMap::new(),
         };
@@ -145,17 +147,8 @@ impl Discovery {
             };
             let next =
                 began + pause.min(self.settings.metadata_interval).max(Duration::from_millis(10));
-            // Rounds and looks may both take long: one question at least comes between two rounds,
-            // and no more than one when the next round is due.
-            loop {
-                match self.questions.recv_deadline(next) {
-                    Ok(question) => self.look(question, answers),
-                    Err(RecvTimeoutError::Timeout) => break,
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-                if Instant::now() >= next {
-                    break;
-                }
+            if !between_rounds(&self.questions, next, |question| self.look(question, answers)) {
+                return;
             }
         }
     }
@@ -191,6 +184,8 @@ impl Discovery {
 
     /// Whether everything that is there is known.
     fn round(&self, survey: &mut Survey) -> KafkaResult<bool> {
+        // First, because asking for the id alone makes no connection.
+        let mut topics = self.wanted.look(&self.asker, REQUEST_TIMEOUT)?;
         let cluster = match &self.embedded {
             Some(id) => id.clone(),
             None => self
@@ -200,8 +195,7 @@ impl Discovery {
                 .ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))?,
         };
         self.same_cluster(survey, &cluster);
-        let mut topics = self.wanted.look(&self.asker)?;
-        let ids = self.topic_ids(&mut topics, survey)?;
+        let ids = self.topic_ids(&mut topics, &mut survey.ids)?;
         self.tell_refused(survey, &topics);
         for topic in topics.missing.difference(&survey.missing) {
             tracing::warn!(source = self.source, topic, "the topic does not exist; waiting for it");
@@ -290,46 +284,13 @@ impl Discovery {
         self.tell(Finding::Refused(refused));
     }
 
-    /// Empty where the broker tells none. A topic without an id beside others that have one is
-    /// not ready, nor is any at first: whether the broker tells ids shows after some rounds.
-    fn topic_ids(
-        &self,
-        topics: &mut Topics,
-        survey: &mut Survey,
-    ) -> KafkaResult<HashMap<String, Uuid>> {
-        if self.embedded.is_some() || topics.there.is_empty() {
-            return Ok(HashMap::new());
-        }
-        if survey.silent_about_ids && survey.rounds_without_ids >= ROUNDS_GONE {
+    fn topic_ids(&self, topics: &mut Topics, ids: &mut Ids) -> KafkaResult<HashMap<String, Uuid>> {
+        if self.embedded.is_some() || topics.there.is_empty() || !ids.are_asked_for() {
             return Ok(HashMap::new());
         }
         let names: Vec<String> = topics.there.keys().cloned().collect();
-        let ids = match native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT) {
-            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
-                survey.rounds_without_ids = ROUNDS_GONE;
-                HashMap::new()
-            }
-            // One that answers everything else, and never this, is not asked for ever.
-            Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)) if !survey.tells_ids => {
-                survey.silent_about_ids = true;
-                HashMap::new()
-            }
-            answered => answered?,
-        };
-        survey.tells_ids |= !ids.is_empty();
-        if ids.is_empty() {
-            survey.rounds_without_ids = survey.rounds_without_ids.saturating_add(1);
-        }
-        if survey.tells_ids || survey.rounds_without_ids < ROUNDS_GONE {
-            topics.without_ids_unready(&ids);
-        } else if !std::mem::replace(&mut survey.no_ids_told, true) {
-            tracing::warn!(
-                source = self.source,
-                "the broker tells no topic ids: a topic that is \
-                deleted and made anew is noticed by its offsets and leader epochs only"
-            );
-        }
-        Ok(ids)
+        let answer = native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT);
+        ids.answered(&self.source, topics, answer)
     }
 
     /// Whether every partition was found.
@@ -342,7 +303,13 @@ impl Discovery {
     ) -> bool {
         let mut found = Vec::new();
         let mut complete = true;
-        for &partition in partitions.keys().filter(|partition| !known.found.contains(partition)) {
+        let new = partitions.iter().filter(|(partition, _)| !known.found.contains(partition));
+        for (&partition, &has_leader) in new {
+            if !has_leader {
+                // Asking for its ends would take until the time is up.
+                complete = false;
+                continue;
+            }
             match self.present(topic, cluster, known.id, partition) {
                 Ok(present) => {
                     let start = Offset(present.low);
