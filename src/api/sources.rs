@@ -116,7 +116,8 @@ struct StreamView {
     end: Option<Offset>,
     /// What is in the broker and not applied yet; of a queue, what waits in it.
     lag_messages: Option<u64>,
-    /// 0 when caught up, which a halted stream never is; else how long ago the last applied message was published.
+    /// 0 when caught up, which nobody knows of a halted stream or a broker that is away; else how
+    /// long ago the last applied message was published.
     lag_seconds: Option<f64>,
     /// Messages applied since the data directory was made.
     applied_records: u64,
@@ -139,19 +140,31 @@ pub(super) async fn list(State(shared): Context) -> Result<Answer, ApiError> {
     Answer::of(&view, shared.settings.answer_bytes_max)
 }
 
-/// The metrics, with the lag of every assigned stream, and without streams that are not.
+/// The metrics, with every source's state and every assigned stream's lag, and without streams
+/// that are not.
 pub(super) fn metrics(doors: &Doors) -> String {
     let (reports, now) = (doors.sources.reports(), UnixMillis::now());
     let mut progress = by_stream(doors.catalog.progress());
     let mut assigned = BTreeSet::new();
-    for report in reports.into_iter().flat_map(|report| report.streams) {
-        let labels = stream_labels(&report.stream);
-        let progress = progress.remove(&report.stream);
-        let view = StreamView::new(report, None, progress, now);
-        if let Some(lag) = view.lag_seconds {
-            doors.metrics.source.lag_seconds.with_label_values(&labels.each()).set(lag);
+    let metrics = &doors.metrics.source;
+    for SourceReport { source, state, streams, .. } in reports {
+        for name in SourceState::NAMES {
+            let is = i64::from(state.name() == name);
+            metrics.state.with_label_values(&[source.as_str(), name]).set(is);
         }
-        assigned.insert(labels);
+        for report in streams {
+            let labels = stream_labels(&report.stream);
+            let progress = progress.remove(&report.stream);
+            if let Some(waiting) = report.waiting {
+                let gauge = metrics.waiting.with_label_values(&labels.each());
+                gauge.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+            }
+            let view = StreamView::new(report, &state, None, progress, now);
+            if let Some(lag) = view.lag_seconds {
+                metrics.lag_seconds.with_label_values(&labels.each()).set(lag);
+            }
+            assigned.insert(labels);
+        }
     }
     doors.metrics.render_assigned(&assigned)
 }
@@ -185,15 +198,16 @@ fn join(sources: &dyn Sources, progress: Vec<StreamProgress>, now: UnixMillis) -
         let streams = report.streams.into_iter().map(|stream| {
             let progress = applied.remove(&stream.stream);
             let durable = sources.durable(&stream.stream);
-            StreamView::new(stream, durable, progress, now)
+            StreamView::new(stream, &report.state, durable, progress, now)
         });
+        let streams = streams.collect();
         views.push(SourceView {
             source: report.source,
             kind: Some(report.kind),
             state: ShownState::Told(report.state),
             commit_error: report.commit_error,
             refused_topics: report.refused_topics,
-            streams: streams.collect(),
+            streams,
         });
     }
     for progress in applied.into_values() {
@@ -228,6 +242,7 @@ impl Place {
 impl StreamView {
     fn new(
         report: StreamReport,
+        source: &SourceState,
         durable: Option<Offset>,
         progress: Option<StreamProgress>,
         now: UnixMillis,
@@ -243,8 +258,12 @@ impl StreamView {
         // A queue's broker tells no end: there, caught up means that nothing waits, and what was
         // received last is applied.
         let caught_up = match behind_end {
-            // Its offsets say nothing: the broker's log may be another one.
-            _ if matches!(report.state, StreamState::Halted { .. }) => false,
+            // The broker's log may be another one, or has grown unheard.
+            _ if matches!(report.state, StreamState::Halted { .. })
+                || !source.hears_the_broker() =>
+            {
+                false
+            }
             Some(lag) => lag == 0,
             None => {
                 let last_applied =

@@ -272,6 +272,7 @@ mod tests {
         for body in 4..SUFFIX_MAX as u128 + 10 {
             assert_eq!(known.judge(&queue(body), 1), Verdict::New);
         }
+        assert_eq!(known.queues.values().next().unwrap().recent.len(), SUFFIX_MAX);
         // The broker noticed only now that the process before was gone.
         assert_eq!(repeated(&mut known, 1, &[2, 3]), 2);
         // The next connection gets the last again, and what this one had as duplicates is acked.

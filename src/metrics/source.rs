@@ -15,6 +15,9 @@ pub struct SourceMetrics {
     pub committed_offset: IntGaugeVec,
     pub end_offset: IntGaugeVec,
     pub lag_seconds: GaugeVec,
+    /// A queue's.
+    pub waiting: IntGaugeVec,
+    pub state: IntGaugeVec,
     pub paused: IntGaugeVec,
     pub halted: IntGaugeVec,
     pub unreadable: IntGaugeVec,
@@ -22,6 +25,17 @@ pub struct SourceMetrics {
     pub pressure: IntGaugeVec,
     pub blocked: IntGaugeVec,
     pub rebuilds: IntCounterVec,
+}
+
+/// Received, decoded, duplicates.
+fn counts(make: &Make<'_>, stream: &[&str]) -> [IntCounterVec; 3] {
+    let received = "Messages delivered by the broker.";
+    let duplicates = "Deliveries recognised as already in the log.";
+    [
+        make.counters("pointd_source_received_total", received, stream),
+        make.counters("pointd_source_decoded_total", "Messages decoded into operations.", stream),
+        make.counters("pointd_source_duplicates_total", duplicates, stream),
+    ]
 }
 
 /// Durable, applied, committed, end.
@@ -52,23 +66,12 @@ fn lag_seconds(make: &Make<'_>, stream: &[&str]) -> GaugeVec {
 
 pub(super) fn source(make: &Make<'_>) -> SourceMetrics {
     let stream = &["source", "topic", "partition"];
+    let [received, decoded, duplicates] = counts(make, stream);
     let [durable_offset, applied_offset, committed_offset, end_offset] = offsets(make, stream);
     SourceMetrics {
-        received: make.counters(
-            "pointd_source_received_total",
-            "Messages delivered by the broker.",
-            stream,
-        ),
-        decoded: make.counters(
-            "pointd_source_decoded_total",
-            "Messages decoded into operations.",
-            stream,
-        ),
-        duplicates: make.counters(
-            "pointd_source_duplicates_total",
-            "Deliveries recognised as already in the log.",
-            stream,
-        ),
+        received,
+        decoded,
+        duplicates,
         dead_letters: make.counters(
             "pointd_dead_letters_total",
             "Messages that could not be applied, by reason.",
@@ -79,9 +82,19 @@ pub(super) fn source(make: &Make<'_>) -> SourceMetrics {
         committed_offset,
         end_offset,
         lag_seconds: lag_seconds(make, stream),
+        waiting: make.gauges(
+            "pointd_source_waiting_messages",
+            "Messages that wait in a queue, as its broker said last.",
+            stream,
+        ),
+        state: make.gauges(
+            "pointd_source_state",
+            "1 for the state that a source is in, 0 for all others.",
+            &["source", "state"],
+        ),
         paused: make.gauges(
             "pointd_source_paused",
-            "1 while fetching is paused because the log is behind.",
+            "1 while fetching is paused: the log, the disk, applying or dead letters press.",
             &["source"],
         ),
         halted: make.gauges(

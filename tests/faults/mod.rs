@@ -24,6 +24,30 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Something that goes wrong in a world of brokers, publisher and daemon.
 pub type Fault<W> = (&'static str, fn(&mut W));
 
+/// Whether the publisher sends messages again under their message-id, which a window recognises.
+/// Without it, everything that comes twice must be recognised by its position.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Repeats {
+    Never,
+    Window,
+}
+
+impl Repeats {
+    pub fn percent(self) -> u64 {
+        match self {
+            Repeats::Never => 0,
+            Repeats::Window => 10,
+        }
+    }
+
+    pub fn window(self) -> u64 {
+        match self {
+            Repeats::Never => 0,
+            Repeats::Window => 10_000,
+        }
+    }
+}
+
 /// Meets every fault, `rounds` times, and each time waits until messages come through again.
 fn meet<W>(world: &mut W, faults: &[Fault<W>], rounds: usize, daemon: fn(&W) -> &Daemon) {
     for round in 1..=rounds {

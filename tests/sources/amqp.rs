@@ -135,6 +135,23 @@ fn no_more_than_prefetch_is_in_flight() {
 }
 
 #[test]
+fn what_becomes_durable_while_it_stops_is_acked() {
+    let Some(rabbit) = RabbitMq::shared("the last acks") else { return };
+    let queue = unique("stopping");
+    rabbit.declare(&queue, false);
+    rabbit.publish(&queue, numbers(0..20));
+    let mut bench = Bench::new(Kind::Amqp, false);
+    bench.drain_timeout = LIMIT;
+    let source = start(&bench, &settings(rabbit, &queue));
+    bench.wait_for_messages(20);
+    bench.shutdown.ask();
+    until("the consumer to go", LIMIT, || rabbit.consumers(&queue) == 0);
+    bench.watermark.raise(bench.batches());
+    bench.stop(source);
+    assert_eq!(rabbit.ready(&queue), 0);
+}
+
+#[test]
 fn a_connection_closed_by_the_broker_is_made_again() {
     // It cuts every client, so it has a broker of its own.
     let Some(rabbit) = RabbitMq::start("reconnecting") else { return };
