@@ -62,13 +62,10 @@ impl Streams {
                 }
             }
             // Behind an accepted cut another leader's log begins.
-            (Mark::Next(next), Body::Start { .. }) => {
-                place.next = Some(*next);
-                place.leader_epoch = position.leader_epoch;
-            }
+            // And a message that tells no epoch was written by who knows whom.
             (Mark::Next(next), _) => {
                 place.next = Some(*next);
-                place.leader_epoch = position.leader_epoch.or(place.leader_epoch);
+                place.leader_epoch = position.leader_epoch;
             }
             (Mark::Fingerprint(print), _) if delivered => place.push(print.clone()),
             (Mark::Fingerprint(_), _) => {}
@@ -176,6 +173,14 @@ mod tests {
         streams.progress().iter().filter_map(|progress| Some(progress.next?.0)).collect()
     }
 
+    fn rejected() -> Body {
+        Body::Rejected(crate::operation::Rejection {
+            refusal: crate::operation::Refusal::new(crate::operation::Reason::NotJson, ""),
+            original: Default::default(),
+            rewritten: false,
+        })
+    }
+
     const START: Body = Body::Start { forget_others: false, why: None };
 
     #[test]
@@ -211,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_what_was_skipped_over_the_last_messages_leader_says_nothing() {
+    fn an_epoch_is_that_of_the_last_message_and_none_where_that_tells_none() {
         let (mut streams, stream) = (Streams::default(), partition("c", 1, 0));
         let mut position = Position::new(stream.clone(), Mark::Next(Offset(9)));
         position.leader_epoch = Some(7);
@@ -224,6 +229,14 @@ mod tests {
         take(&mut streams, &stream, 12, &Body::moved());
         assert_eq!(streams.positions("orders")[0].leader_epoch, None);
         assert_eq!(nexts(&streams), [12]);
+        let mut applied = |next, epoch| {
+            (position.mark, position.leader_epoch) = (Mark::Next(Offset(next)), epoch);
+            streams.take(&position, &rejected(), UnixMillis(1));
+            streams.positions("orders")[0].leader_epoch
+        };
+        assert_eq!(applied(13, Some(9)), Some(9));
+        // A message that tells none.
+        assert_eq!(applied(14, None), None);
     }
 
     #[test]
@@ -250,11 +263,7 @@ mod tests {
         let stream = Arc::new(Stream::Queue { source, cluster, queue });
         let print = |body| Fingerprint { body, message_id: None };
         let mut streams = Streams::default();
-        let message = Body::Rejected(crate::operation::Rejection {
-            refusal: crate::operation::Refusal::new(crate::operation::Reason::NotJson, ""),
-            original: Default::default(),
-            rewritten: false,
-        });
+        let message = rejected();
         for body in 0..QUEUE_SUFFIX_MAX as u128 + 3 {
             let mark = Mark::Fingerprint(print(body));
             let position = Position::new(stream.clone(), mark);
@@ -275,11 +284,7 @@ mod tests {
         };
         let (old, new) = (queue("one:5672,two:5672//"), queue("//"));
         let print = |body| Mark::Fingerprint(Fingerprint { body, message_id: None });
-        let message = Body::Rejected(crate::operation::Rejection {
-            refusal: crate::operation::Refusal::new(crate::operation::Reason::NotJson, ""),
-            original: Default::default(),
-            rewritten: false,
-        });
+        let message = rejected();
         let mut streams = Streams::default();
         streams.take(&Position::new(old, print(1)), &message, UnixMillis(1));
         let positions = streams.positions("s");

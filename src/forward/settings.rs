@@ -3,11 +3,10 @@
 use lapin::uri::AMQPUri;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
 use crate::source::amqp::Url;
-use crate::source::kafka::Properties;
+use crate::source::kafka::{Properties, check_client};
 
 /// Where dead letters are sent: exactly one of `kafka` and `amqp`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,8 +74,6 @@ pub enum InvalidForwardSettings {
 
 /// Properties that are ours to set, and why.
 const OURS: &[(&str, &str)] = &[
-    ("bootstrap.servers", "set `brokers` instead"),
-    ("metadata.broker.list", "set `brokers` instead"),
     ("enable.idempotence", "letters would be reordered"),
     ("enable.gapless.guarantee", "letters would be reordered"),
     ("acks", "a letter counts as sent when all replicas have it"),
@@ -118,17 +115,10 @@ impl KafkaTargetSettings {
         if self.topic.is_empty() {
             return Err(Empty("kafka.topic"));
         }
-        for name in self.properties.0.keys() {
-            if let Some((_, reason)) = OURS.iter().find(|(ours, _)| ours == name) {
-                return Err(Refused { name: name.clone(), reason });
-            }
+        if let Some((name, reason)) = self.properties.refused(OURS) {
+            return Err(Refused { name, reason });
         }
-        let made = self.client_config().create_native_config();
-        made.map(|_| ()).map_err(|error| match error {
-            // Its own text shows the value, which may be a secret under a misspelt name.
-            KafkaError::ClientConfig(_, fault, name, _) => Client(format!("{fault} (`{name}`)")),
-            error => Client(error.to_string()),
-        })
+        check_client(&self.client_config()).map_err(Client)
     }
 
     pub(super) fn client_config(&self) -> ClientConfig {
@@ -196,6 +186,11 @@ mod tests {
         for (name, value) in [("acks", "1"), ("enable.idempotence", "false"), ("no.such", "1")] {
             let error = with(name, value).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
+        }
+        // They would load foreign code.
+        for name in ["plugin.library.paths", "interceptors", "ssl.engine.location"] {
+            let error = with(name, "/tmp/foreign.so").unwrap_err();
+            assert!(matches!(error, InvalidForwardSettings::Refused { .. }), "{error}");
         }
         let mut both = to_kafka(BTreeMap::new());
         both.amqp = Some(AmqpTargetSettings {

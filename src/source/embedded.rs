@@ -15,7 +15,8 @@ use rdkafka::mocking::MockCluster;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::kafka::{GapPolicy, KafkaSettings};
+use super::GapPolicy;
+use super::kafka::KafkaSettings;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
+use serde::{Deserialize, Serialize};
 
 use crate::metrics::Metrics;
 use crate::position::{Offset, Position, Stream, UnixMillis};
@@ -114,6 +115,15 @@ pub enum Pressure {
     DiskFull,
     #[error("as many dead letters are kept as may be")]
     DeadLettersFull,
+}
+
+/// What happens at a gap: where what should come next is gone, or is another's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapPolicy {
+    #[default]
+    Halt,
+    Skip,
 }
 
 /// What an operator tells a running source.

@@ -3,8 +3,8 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use pointd::position::{Mark, Offset};
+use pointd::source::GapPolicy;
 use pointd::source::amqp::{AmqpSettings, StreamStart};
-use pointd::source::kafka::GapPolicy;
 use pointd::source::status::{Kind, SourceReport, State, StreamState};
 use pointd::source::{Order, Pressure, What};
 

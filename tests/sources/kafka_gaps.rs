@@ -1,7 +1,8 @@
 //! Gaps: one partition stops, says why, and the others go on.
 
+use pointd::source::GapPolicy;
 use pointd::source::What;
-use pointd::source::kafka::{GapPolicy, KafkaSettings};
+use pointd::source::kafka::KafkaSettings;
 use pointd::source::status::{Kind, StreamState};
 
 use super::outlet::Bench;

@@ -1,7 +1,8 @@
 //! Which topics are read: patterns, topics that come and go, and where a new source begins.
 
+use pointd::source::GapPolicy;
 use pointd::source::What;
-use pointd::source::kafka::{GapPolicy, KafkaSettings, Start};
+use pointd::source::kafka::{KafkaSettings, Start};
 use pointd::source::status::{Kind, State};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};

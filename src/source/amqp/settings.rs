@@ -8,7 +8,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use serde::{Deserialize, Serialize};
 
 use super::StreamStart;
-use crate::source::kafka::GapPolicy;
+use crate::source::GapPolicy;
 
 /// As many deliveries of a queue the log remembers.
 const PREFETCH_MAX: u16 = 4096;

@@ -18,7 +18,7 @@ use super::link::{CONNECT_TIMEOUT, Link};
 use super::session::Session;
 use super::stream_start::StreamStart;
 use crate::position::{Mark, Offset, Position};
-use crate::source::kafka::GapPolicy;
+use crate::source::GapPolicy;
 use crate::source::status::StreamState;
 use crate::source::{Item, Order, What};
 

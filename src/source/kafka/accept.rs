@@ -6,6 +6,7 @@ use super::consume::Consume;
 use super::partitions::Phase;
 use super::pending::{Entry, Index};
 use super::place::{Beyond, Gap, Halt};
+use crate::position::Offset;
 use crate::source::Order;
 
 impl Consume {
@@ -77,6 +78,20 @@ impl Consume {
         let to = beyond.next;
         self.go_beyond(beyond, format!("accepted by an operator: {gap}"));
         format!("{was} goes on at offset {to}; it stood at {next}. {gap}")
+    }
+
+    /// A message came where nothing was to be found: who was asked about it lagged behind. Nothing
+    /// that stands behind it was given out, so nobody has to decide.
+    pub(super) fn go_back(&mut self, index: Index, at: Offset) {
+        let partition = &self.partitions[index];
+        let (stream, passed) = (Arc::clone(&partition.stream), partition.next);
+        let why = format!(
+            "a message with offset {at} came, although nothing was to be found there before {passed}"
+        );
+        tracing::warn!(source = self.name, %stream, next = %at, why, "going back");
+        self.unfetch(index);
+        let entry = Entry::Start { forget_others: false, why: Some(why) };
+        let _index = self.enter(stream, at, passed, entry);
     }
 
     /// Goes on behind a gap, once that is in the log.

@@ -82,6 +82,10 @@ impl Commits {
         {
             for (index, next) in &first.nexts {
                 partitions[*index].durable = Some(*next);
+                // It went and came back since.
+                if let Some(heir) = partitions.heir(*index) {
+                    partitions[heir].durable = Some(*next);
+                }
             }
             self.offered.pop_front();
         }

@@ -17,7 +17,6 @@ use super::commit::Commits;
 use super::discovery::{Discovery, Finding};
 use super::partitions::{Doubt, Partitions, Phase};
 use super::pending::{Index, Pending, Sealed};
-use super::place::Gap;
 use super::pressure::Intake;
 use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
@@ -235,9 +234,7 @@ impl Consume {
         }
         if offset < partition.next.0 {
             if partition.was_passed(Offset(offset)) {
-                let gap = Gap::Late { expected: partition.next.0, at: offset };
-                let end = partition.next;
-                self.running_gap(index, &gap, end);
+                self.go_back(index, Offset(offset));
             }
             return;
         }

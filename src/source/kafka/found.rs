@@ -16,7 +16,7 @@ use super::partitions::{Doubt, Partition, Phase};
 use super::pending::{Entry, Index};
 use super::place::{Gap, Halt, Place, Present, place};
 use super::probe::seek_validated;
-use crate::position::{Offset, Stream};
+use crate::position::{Mark, Offset, Position, Stream};
 
 /// The gap of a partition that was halted because its topic is another one.
 fn changed(partition: &Partition, present: &Present) -> Option<Place> {
@@ -69,25 +69,18 @@ impl Consume {
         for Found { present, start } in found {
             let (low, high) = (Offset(present.low), Offset(present.high));
             let before = self.partitions.find(&present.topic, present.partition);
-            let known = before.map(|index| self.partitions[index].position());
-            let is_here = known.is_some();
-            let place = match known {
-                Some(position) => place(&[position], &present, self.ephemeral),
-                None => place(&self.positions, &present, self.ephemeral),
-            };
-            // A stream that began without an id: that it changed, only this process knows.
-            let place = match before.map(|index| &self.partitions[index]) {
-                Some(partition) => changed(partition, &present).unwrap_or(place),
-                None => place,
-            };
-            let taken = self.claims.claim(&self.name, &present).err().filter(|_| !self.ephemeral);
             let stream = Arc::new(Stream::Partition {
                 source: self.name.clone(),
-                cluster: present.cluster,
-                topic: present.topic,
+                cluster: present.cluster.clone(),
+                topic: present.topic.clone(),
                 topic_id: present.topic_id,
                 partition: present.partition,
             });
+            let place = self.place(before, &stream, &present);
+            let is_here = |stream: &Arc<Stream>| {
+                before.is_some_and(|index| self.partitions[index].stream == *stream)
+            };
+            let taken = self.claims.claim(&self.name, &present).err().filter(|_| !self.ephemeral);
             if let Some(other) = taken {
                 let next = match place {
                     Place::Resume { next, .. } | Place::Gap { next, .. } => next,
@@ -99,7 +92,9 @@ impl Consume {
             }
             match place {
                 // It is being read, or halted for what it has in itself.
-                Place::Resume { .. } if is_here => resumed.extend(self.is_back(before)),
+                Place::Resume { ref stream, .. } if is_here(stream) => {
+                    resumed.extend(self.is_back(before));
+                }
                 Place::Resume { stream, next, epoch } => {
                     tracing::info!(source = self.name, %stream, %next, "partition resumed");
                     // The broker may have heard less. One that comes back may have been read
@@ -131,6 +126,25 @@ impl Consume {
             }
         }
         self.fetch(&resumed);
+    }
+
+    /// `before` is what is known under that name, `stream` what is there.
+    fn place(&self, before: Option<Index>, stream: &Arc<Stream>, present: &Present) -> Place {
+        let Some(before) = before.map(|index| &self.partitions[index]) else {
+            return place(&self.positions, present, self.ephemeral);
+        };
+        // A stream that began without an id: that it changed, only this process knows.
+        if let Some(place) = changed(before, present) {
+            return place;
+        }
+        let mut known = vec![before.position()];
+        // Where this cluster's stood before another one was read, the log has.
+        if before.stream.cluster() != stream.cluster()
+            && let Some(next) = self.wiring.outlet.durable(stream)
+        {
+            known.push(Position::new(Arc::clone(stream), Mark::Next(next)));
+        }
+        place(&known, present, self.ephemeral)
     }
 
     /// One that is halted because another cluster answered, and now its own does again.
@@ -214,9 +228,10 @@ impl Consume {
         self.ask_about_doubtful();
     }
 
-    /// Begins to fetch partitions from their next offset.
+    /// Begins to fetch partitions from their next offset. A client that is to be given up is
+    /// assigned nothing more: the next one is, all that runs.
     pub(super) fn fetch(&mut self, indexes: &[Index]) {
-        if indexes.is_empty() {
+        if indexes.is_empty() || self.broken.is_some() {
             return;
         }
         match self.assign(indexes) {

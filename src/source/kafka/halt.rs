@@ -13,8 +13,8 @@ use super::consume::Consume;
 use super::partitions::Phase;
 use super::pending::Index;
 use super::place::{Beyond, Gap, Halt};
-use super::settings::GapPolicy;
 use crate::position::{Offset, Stream, UnixMillis};
+use crate::source::GapPolicy;
 use crate::source::status::State;
 
 impl Consume {
@@ -124,7 +124,8 @@ impl Consume {
         }
     }
 
-    /// Stops everything at once; what the other cluster has is found anew.
+    /// Stops everything at once; what the other cluster has is found anew. Where this client is
+    /// connected to nobody knows: what it fetched could be the one's under the other's offsets.
     pub(super) fn cluster_changed(&mut self, expected: &str, found: &str) {
         let current: Vec<Index> = self.partitions.current().collect();
         for index in current {
@@ -133,6 +134,7 @@ impl Consume {
                 self.halt(index, Halt { gap: Gap::OtherCluster { expected, found }, beyond: None });
             }
         }
+        self.broken = Some(format!("the cluster was {expected:?} and is {found:?}"));
     }
 
     /// What is not there is not shown. Its position stays, in the log and here: should a topic of

@@ -4,6 +4,7 @@
 //! the broker tells ids shows after some rounds.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
@@ -13,6 +14,8 @@ use super::topics::Topics;
 
 /// So many answers without an id, and there are none.
 const ROUNDS_WITHOUT: u32 = 3;
+/// One that did not answer may have been overloaded: it is asked once more after so long.
+const ASK_SILENT_EVERY: Duration = Duration::from_secs(60);
 
 /// What the rounds so far have shown.
 #[derive(Default)]
@@ -23,13 +26,17 @@ pub struct Ids {
     without: u32,
     /// It did not answer when it was asked for them.
     silent: bool,
+    /// When it last was.
+    asked: Option<Instant>,
     warned: bool,
 }
 
 impl Ids {
-    /// Whether it is worth asking: not one that answers everything else, and never this.
+    /// Whether it is worth asking: seldom one that answers everything else, and never this.
     pub fn are_asked_for(&self) -> bool {
-        !(self.silent && self.without >= ROUNDS_WITHOUT)
+        let never_answers = self.silent && self.without >= ROUNDS_WITHOUT;
+        let recently = self.asked.is_some_and(|asked| asked.elapsed() < ASK_SILENT_EVERY);
+        self.told || !(never_answers && recently)
     }
 
     /// Takes the answer of one round: the ids, and topics that have none yet are not ready. Empty
@@ -40,6 +47,7 @@ impl Ids {
         topics: &mut Topics,
         answer: KafkaResult<HashMap<String, Uuid>>,
     ) -> KafkaResult<HashMap<String, Uuid>> {
+        self.asked = Some(Instant::now());
         let ids = match answer {
             Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
                 self.without = ROUNDS_WITHOUT;
@@ -105,6 +113,9 @@ mod tests {
         assert!(ids.are_asked_for());
         assert_eq!(ready(&mut ids, timed_out()).unwrap(), ["new", "old"]);
         assert!(!ids.are_asked_for());
+        // Now and then it is, should that have been a bad moment.
+        ids.asked = ids.asked.map(|asked| asked - ASK_SILENT_EVERY);
+        assert!(ids.are_asked_for());
     }
 
     #[test]
@@ -114,6 +125,17 @@ mod tests {
         for _round in 0..ROUNDS_WITHOUT * 2 {
             // Without the ids of this round, a topic made anew would go by unnoticed.
             assert!(ready(&mut ids, failed(RDKafkaErrorCode::OperationTimedOut)).is_err());
+            assert!(ready(&mut ids, Ok(HashMap::new())).unwrap().is_empty());
+            assert!(ids.are_asked_for());
+        }
+    }
+
+    #[test]
+    fn one_that_was_silent_at_first_and_told_an_id_then_is_asked_again() {
+        let mut ids = Ids::default();
+        ready(&mut ids, failed(RDKafkaErrorCode::OperationTimedOut)).unwrap();
+        assert_eq!(ready(&mut ids, id("old")).unwrap(), ["old"]);
+        for _round in 0..ROUNDS_WITHOUT {
             assert!(ready(&mut ids, Ok(HashMap::new())).unwrap().is_empty());
             assert!(ids.are_asked_for());
         }

@@ -36,6 +36,7 @@ mod pending;
 mod place;
 mod pressure;
 mod probe;
+mod properties;
 mod rebuild;
 mod settings;
 mod stalled;
@@ -52,7 +53,8 @@ use rdkafka::error::KafkaError;
 
 pub use claims::Claims;
 pub use place::Gap;
-pub use settings::{GapPolicy, InvalidKafkaSettings, KafkaSettings, Properties};
+pub use properties::{Properties, check_client};
+pub use settings::{InvalidKafkaSettings, KafkaSettings};
 pub use start::Start;
 
 use super::Wiring;

@@ -235,9 +235,7 @@ impl Partition {
         self.halt.as_ref().is_some_and(|halt| match halt.gap {
             Gap::OtherTopic { .. } | Gap::OtherCluster { .. } | Gap::ReadBy(_) => true,
             // What stands from there on would be passed over in silence.
-            Gap::Rewritten { at, .. } | Gap::Late { at, .. } | Gap::Cut { high: at, .. } => {
-                at < next.0
-            }
+            Gap::Rewritten { at, .. } | Gap::Cut { high: at, .. } => at < next.0,
             Gap::Lost { .. } | Gap::Damaged { .. } => false,
         })
     }
@@ -295,6 +293,13 @@ impl Partitions {
 
     pub fn find(&self, topic: &str, partition: i32) -> Option<Index> {
         *self.topics.get(topic)?.get(usize::try_from(partition).ok()?)?
+    }
+
+    /// What took this one's place and is the same stream.
+    pub fn heir(&self, index: Index) -> Option<Index> {
+        let partition = &self[index];
+        let heir = self.find(partition.topic(), partition.number())?;
+        (heir != index && self[heir].stream == partition.stream).then_some(heir)
     }
 
     pub fn of_topic(&self, topic: &str) -> Vec<Index> {

@@ -23,7 +23,7 @@ pub enum Entry {
     Start { forget_others: bool, why: Option<String> },
 }
 
-/// The header that a message's identity comes from.
+/// The header that a message's identity comes from; case does not count.
 const MESSAGE_ID: &str = "message-id";
 
 #[derive(Default)]
@@ -153,7 +153,29 @@ impl Pending {
 
 /// What the message is recognised by when its publisher sends it again.
 fn identity(delivery: &Delivery) -> Option<Fingerprint> {
-    let (_, id) = delivery.headers.iter().find(|(name, _)| name == MESSAGE_ID)?;
+    let (_, id) =
+        delivery.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID))?;
     let message_id = Some(String::from_utf8_lossy(id).into_owned());
     Some(fingerprint(delivery, message_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_id_is_found_however_its_header_is_written() {
+        let with = |name: &str| Delivery {
+            time: UnixMillis(1),
+            key: None,
+            value: Some(Bytes::from_static(b"{}")),
+            headers: vec![(name.to_owned(), Bytes::from_static(b"7"))],
+            redelivered: None,
+        };
+        for name in ["message-id", "Message-ID"] {
+            let found = identity(&with(name)).and_then(|print| print.message_id);
+            assert_eq!(found.as_deref(), Some("7"), "{name}");
+        }
+        assert_eq!(identity(&with("message_id")), None);
+    }
 }

@@ -37,11 +37,6 @@ pub enum Gap {
          from {readable} on"
     )]
     Damaged { expected: u64, readable: u64 },
-    #[error(
-        "a message with offset {at} came, although nothing was to be found there: the log here goes \
-         on at {expected}"
-    )]
-    Late { expected: u64, at: u64 },
     #[error("the source {0:?} of this process reads the same partition")]
     ReadBy(String),
     #[error("the topic's id was {expected} and is {found}: it was deleted and made anew")]
@@ -66,10 +61,6 @@ impl Gap {
                 "the broker lost messages it had acknowledged, which the collection has: compare \
                  the two, restore the topic if you can; then accept the gap to read what was \
                  written since"
-            }
-            Gap::Late { .. } => {
-                "accept the gap to read from that message on once more; what followed it is applied \
-                 again"
             }
             Gap::ReadBy(_) => {
                 "two sources would write over each other: take the topic out of one of them, and \
@@ -114,7 +105,7 @@ impl Beyond {
             Gap::Lost { low, .. } => (Offset(low), false),
             Gap::Damaged { readable, .. } => (Offset(readable), false),
             Gap::Cut { high, .. } => (Offset(high), true),
-            Gap::Rewritten { at, .. } | Gap::Late { at, .. } => (Offset(at), true),
+            Gap::Rewritten { at, .. } => (Offset(at), true),
             // Of the other's log nothing is known here.
             Gap::OtherTopic { .. } | Gap::OtherCluster { .. } | Gap::ReadBy(_) => (Offset(0), true),
         };

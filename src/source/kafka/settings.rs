@@ -1,16 +1,16 @@
 //! How a Kafka source is configured.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
+use super::properties::{Properties, check_client};
 use super::start::Start;
 use super::topics::{PATTERN, Wanted};
+use crate::source::GapPolicy;
 
 /// One Kafka source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,26 +80,6 @@ fn default_batch_bytes_max() -> usize {
     1 << 20
 }
 
-/// What happens at a gap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GapPolicy {
-    #[default]
-    Halt,
-    Skip,
-}
-
-/// Settings of librdkafka. They hold passwords, so printing them shows names only.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Properties(pub BTreeMap<String, String>);
-
-impl fmt::Debug for Properties {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKafkaSettings {
     #[error("`{0}` is empty")]
@@ -121,8 +101,6 @@ const STATISTICS_INTERVAL_MS: &str = "500";
 
 /// Properties that are ours to set, and why.
 const OURS: &[(&str, &str)] = &[
-    ("bootstrap.servers", "set `brokers` instead"),
-    ("metadata.broker.list", "set `brokers` instead"),
     ("group.id", "set `group` instead"),
     ("enable.auto.commit", "an offset is committed only when its message is durable"),
     ("auto.commit.enable", "an offset is committed only when its message is durable"),
@@ -140,8 +118,6 @@ const OURS: &[(&str, &str)] = &[
     ("offset.store.method", "offsets are kept in the log"),
     ("test.mock.num.brokers", "use a source of kind `embedded` instead"),
     ("topic.blacklist", "choose with `topics`"),
-    ("plugin.library.paths", "foreign code would run in the process"),
-    ("interceptors", "foreign code would run in the process"),
 ];
 
 /// Properties that may be set to one value only.
@@ -196,21 +172,16 @@ impl KafkaSettings {
         if let Some((name, _)) = zeros.iter().find(|(_, zero)| *zero) {
             return Err(Zero(name));
         }
+        if let Some((name, reason)) = self.properties.refused(OURS) {
+            return Err(Refused { name, reason });
+        }
         for (name, value) in &self.properties.0 {
-            if let Some((_, reason)) = OURS.iter().find(|(ours, _)| ours == name) {
-                return Err(Refused { name: name.clone(), reason });
-            }
             let fixed = FIXED.iter().find(|(fixed, right, _)| fixed == name && value != right);
             if let Some((_, _, reason)) = fixed {
                 return Err(Refused { name: name.clone(), reason });
             }
         }
-        let made = self.client_config().create_native_config();
-        made.map(|_| ()).map_err(|error| match error {
-            // Its own text shows the value, which may be a secret under a misspelt name.
-            KafkaError::ClientConfig(_, fault, name, _) => Client(format!("{fault} (`{name}`)")),
-            error => Client(error.to_string()),
-        })
+        check_client(&self.client_config()).map_err(Client)
     }
 
     /// A topic that both would read of one cluster, as far as names and brokers tell.
@@ -307,9 +278,11 @@ mod tests {
             ("group.instance.id", "one"),
             ("isolation.level", "read_uncommitted"),
             ("check.crcs", "false"),
+            ("ssl.engine.location", "/tmp/engine.so"),
         ] {
             let error = refused(name, value).unwrap_err();
-            assert!(error.to_string().contains(name), "{error}");
+            let is_refused = matches!(error, InvalidKafkaSettings::Refused { .. });
+            assert!(is_refused && error.to_string().contains(name), "{error}");
         }
         assert!(matches!(
             refused("no.such.thing", "1"),

@@ -19,6 +19,8 @@ const SECOND_FETCH_TIMEOUTS: u32 = 2;
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Who found the log too short may lag behind: it is looked at once more after so long.
 const CONFIRM_CUT_AFTER: Duration = Duration::from_secs(1);
+/// What is halted at a cut is read, each time with a new client: whether it was cut once more.
+const LOOK_AT_CUT_EVERY: Duration = Duration::from_secs(60);
 /// A partition that could not be looked at so often, one time after the other, cannot be read.
 const FAILURES_MAX: u32 = 3;
 /// A damaged batch is fetched again and again, and complained about each time.
@@ -95,8 +97,12 @@ impl Consume {
                     Phase::Doubtful => true,
                     // Nothing is fetched that would tell its end.
                     Phase::Halted => {
-                        let timeout = self.settings.stall_timeout;
-                        partition.looked_at.is_none_or(|at| at.elapsed() >= timeout)
+                        let stall_timeout = self.settings.stall_timeout;
+                        let again_after = match partition.is_cut() {
+                            true => stall_timeout.max(LOOK_AT_CUT_EVERY),
+                            false => stall_timeout,
+                        };
+                        partition.looked_at.is_none_or(|at| at.elapsed() >= again_after)
                     }
                     Phase::Starting { .. } | Phase::Running => false,
                 }

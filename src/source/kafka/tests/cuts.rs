@@ -5,7 +5,7 @@ use super::super::partitions::{Doubt, Phase};
 use super::*;
 
 #[test]
-fn a_message_where_nothing_was_to_be_found_halts_and_is_read_once_that_is_accepted() {
+fn a_message_where_nothing_was_to_be_found_is_gone_back_to_once_that_is_durable() {
     let mut world = World::new(1);
     world.publish(0, 0..5);
     world.found(CLUSTER, ID, 0, 5);
@@ -18,14 +18,24 @@ fn a_message_where_nothing_was_to_be_found_halts_and_is_read_once_that_is_accept
     let answer = world.answer(0, 3, Between::Nothing);
     world.consume.looked(answer);
     assert_eq!(world.partition(0).next, Offset(3));
-    world.turn_until("the halt", |world| world.gap(0).is_some());
-    assert_eq!(world.gap(0), Some(Gap::Late { expected: 3, at: 0 }));
-    assert!(world.values().is_empty());
-
-    // Read on from behind it, nobody would find it again.
+    world.consume.offer();
+    let last =
+        |world: &World| world.items().pop().map(|(_, item)| (next_of(&item.position), item.what));
+    let stream = world.partition(0).stream.clone();
+    assert!(matches!(last(&world), Some((Offset(3), What::Moved { .. }))));
+    world.set_durable(false);
+    world.turn_until("the way back", |world| {
+        matches!(last(world), Some((Offset(0), What::Start { why: Some(_), .. })))
+    });
+    // A process that ends here reads on behind it, as the log has it; this one knows better.
+    assert_eq!(world.kept.durable(&stream), Some(Offset(3)));
+    (0..3).for_each(|_| assert!(world.consume.turn()));
+    assert!(world.values().is_empty() && world.gap(0).is_none());
+    world.set_durable(true);
     world.halt_and_go_on();
-    assert_eq!(world.gap(0), Some(Gap::Late { expected: 3, at: 0 }));
-    assert!(world.accept()[0].contains("goes on at offset 0"));
+    world.turn_until("the way back for good", |world| {
+        world.kept.durable(&stream) == Some(Offset(0))
+    });
     world.turn_until("the messages", |world| world.values().len() == 5);
     assert_eq!(world.values(), of_partition(0, 0..5));
 }
@@ -83,6 +93,13 @@ fn a_log_that_is_cut_again_before_anybody_accepts_goes_on_from_further_back() {
     assert!(question.suspect && !question.ends_only, "{question:?}");
     let answer = rewritten(&world, 4);
     world.consume.looked(answer);
+    // Now and then: that takes a client of its own.
+    let stall_timeout = world.consume.settings.stall_timeout;
+    for (ago, asked) in [(stall_timeout, 0), (Duration::from_secs(60), 1)] {
+        world.partition_mut(0).looked_at = Some(Instant::now() - ago);
+        world.consume.ask_about_doubtful();
+        assert_eq!(world.asked.len(), asked, "{ago:?}");
+    }
     assert_eq!(world.gap(0), Some(Gap::Rewritten { expected: 5, at: 3 }), "no further forward");
     let answer = rewritten(&world, 1);
     world.consume.looked(answer);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rdkafka::consumer::Consumer;
+
 use super::super::partitions::Phase;
 use super::*;
 use crate::source::status::StreamState;
@@ -87,11 +89,18 @@ fn a_cluster_that_answers_again_is_read_on_where_it_stood() {
     });
     let gap = Gap::OtherCluster { expected: CLUSTER.into(), found: "another".into() };
     assert_eq!((world.gap(0), world.gap(1)), (Some(gap.clone()), Some(gap)));
+    assert_eq!(world.rebuilds(), 1);
     world.tell(changed("another", CLUSTER));
     for partition in 0..2 {
         world.publish(partition, 5..8);
         world.found(CLUSTER, ID, partition, 8);
     }
+    // The client may still be connected to the other one: this is not for it to fetch.
+    world.consume.rebuilt = Some(Instant::now());
+    world.consume.turn();
+    assert_eq!(world.partition(0).phase, Phase::Running);
+    assert_eq!((world.consume.consumer.assignment().unwrap().count(), world.rebuilds()), (0, 1));
+    world.consume.rebuilt = None;
     world.turn_until("the rest", |world| world.values().len() == 16);
     for partition in 0..2 {
         let mut values = world.values();
@@ -99,7 +108,30 @@ fn a_cluster_that_answers_again_is_read_on_where_it_stood() {
         assert_eq!(values, of_partition(partition, 0..8));
         assert_eq!(world.partition(partition).phase, Phase::Running);
     }
+    assert_eq!(world.rebuilds(), 2);
     assert!(world.streams().iter().all(|stream| stream.state == StreamState::Running));
+}
+
+#[test]
+fn a_cluster_that_answers_again_after_another_was_read_goes_on_where_the_log_has_it() {
+    let mut world = World::having_read(1, 5);
+    world.consume.settings.gap = GapPolicy::Skip;
+    let changed = |expected: &str, found: &str| Finding::ClusterChanged {
+        expected: expected.into(),
+        found: found.into(),
+    };
+    world.tell(changed(CLUSTER, "another"));
+    world.found("another", ID, 0, 5);
+    world.turn_until("the other one's", |world| world.values().len() == 10);
+    world.consume.rebuilt = None;
+    world.tell(changed("another", CLUSTER));
+    world.found(CLUSTER, ID, 0, 5);
+    world.publish(0, 5..8);
+    world.turn_until("the rest", |world| {
+        world.partition(0).stream.cluster() == CLUSTER && world.values().len() >= 13
+    });
+    assert_eq!(world.values()[10..], of_partition(0, 5..8));
+    assert_eq!(world.streams().len(), 1);
 }
 
 #[test]

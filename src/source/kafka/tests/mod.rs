@@ -22,14 +22,15 @@ use super::discovery::{Finding, Found};
 use super::partitions::Partition;
 use super::place::{Gap, Present};
 use super::probe::{Answer, Between, Question};
-use super::settings::GapPolicy;
 use super::{Claims, KafkaSource};
 use crate::metrics::Metrics;
 use crate::position::{Mark, Offset, Position, Stream};
 use crate::shutdown::Shutdown;
 use crate::source::embedded::{EmbeddedBroker, EmbeddedSettings};
 use crate::source::status::{Kind, StreamReport};
-use crate::source::{Batch, Gate, Item, Order, Outlet, Pressure, Status, Watermark, What, Wiring};
+use crate::source::{
+    Batch, GapPolicy, Gate, Item, Order, Outlet, Pressure, Status, Watermark, What, Wiring,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const CLUSTER: &str = "a cluster";
@@ -237,6 +238,11 @@ impl World {
         self.turn_until("the halt", |world| world.consume.held.is_some());
         self.kept.gate.release();
         self.turn_until("the release", |world| world.consume.held.is_none());
+    }
+
+    /// How often the client was given up for a new one.
+    fn rebuilds(&self) -> u64 {
+        self.consume.wiring.metrics.source.rebuilds.with_label_values(&["test"]).get()
     }
 
     fn set_durable(&self, at_once: bool) {

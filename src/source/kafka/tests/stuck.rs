@@ -32,10 +32,6 @@ fn a_source_ends_when_the_thread_that_commits_has_ended() {
     assert!(world.consume.lost);
 }
 
-fn rebuilds(world: &World) -> u64 {
-    world.consume.wiring.metrics.source.rebuilds.with_label_values(&["test"]).get()
-}
-
 #[test]
 fn clients_that_do_not_close_are_not_made_without_end() {
     let mut world = World::having_read(1, 2);
@@ -46,7 +42,7 @@ fn clients_that_do_not_close_are_not_made_without_end() {
     }
     world.consume.broken = Some("it stands still".into());
     world.consume.rebuild_if_broken();
-    assert_eq!(rebuilds(&world), 0);
+    assert_eq!(world.rebuilds(), 0);
     let State::Halted { why, .. } = world.consume.wiring.status.state() else {
         panic!("{:?}", world.consume.wiring.status.state());
     };
@@ -60,7 +56,7 @@ fn clients_that_do_not_close_are_not_made_without_end() {
     });
     world.consume.rebuilt = None;
     world.consume.rebuild_if_broken();
-    assert_eq!(rebuilds(&world), 1);
+    assert_eq!(world.rebuilds(), 1);
     world.publish(0, 2..5);
     world.turn_until("the rest", |world| world.values().len() == 5);
     assert_eq!(world.values(), of_partition(0, 0..5));
@@ -74,7 +70,7 @@ fn a_client_that_fails_at_once_is_not_given_up_without_end() {
         world.consume.broken = Some("it failed".into());
         world.consume.rebuild_if_broken();
     }
-    assert_eq!(rebuilds(&world), 1);
+    assert_eq!(world.rebuilds(), 1);
     world.publish(0, 2..4);
     world.turn_until("the rest", |world| world.values().len() == 4);
 }

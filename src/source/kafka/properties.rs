@@ -1,0 +1,50 @@
+//! Settings that are passed to librdkafka as they are: by a source, and by what sends letters on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use serde::{Deserialize, Serialize};
+
+/// Settings of librdkafka. They hold passwords, so printing them shows names only.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Properties(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Properties that no client may set, and why.
+const NOBODYS: &[(&str, &str)] = &[
+    ("bootstrap.servers", "set `brokers` instead"),
+    ("metadata.broker.list", "set `brokers` instead"),
+    ("plugin.library.paths", "foreign code would run in the process"),
+    ("interceptors", "foreign code would run in the process"),
+    ("ssl.engine.location", "foreign code would run in the process"),
+];
+
+impl Properties {
+    /// The first that may not be set, and why; `ours` beside those that nobody may set.
+    pub fn refused(
+        &self,
+        ours: &'static [(&'static str, &'static str)],
+    ) -> Option<(String, &'static str)> {
+        self.0.keys().find_map(|name| {
+            let (_, reason) = NOBODYS.iter().chain(ours).find(|(refused, _)| refused == name)?;
+            Some((name.clone(), *reason))
+        })
+    }
+}
+
+/// What librdkafka says against it.
+pub fn check_client(config: &ClientConfig) -> Result<(), String> {
+    config.create_native_config().map(|_| ()).map_err(|error| match error {
+        // Its own text shows the value, which may be a secret under a misspelt name.
+        KafkaError::ClientConfig(_, fault, name, _) => format!("{fault} (`{name}`)"),
+        error => error.to_string(),
+    })
+}
