@@ -7,7 +7,6 @@ use pointd::source::kafka::KafkaSettings;
 
 use super::free_ports;
 use super::kafka::Kafka;
-use crate::sources::kafka_settings;
 
 pub const USER: &str = "pointd";
 pub const PASSWORD: &str = "a-secret-of-the-test";
@@ -76,9 +75,8 @@ impl Secure {
         self.kafka.restart();
     }
 
-    /// Of a source that comes with the password.
-    pub fn settings(&self, topic: &str) -> KafkaSettings {
-        let mut settings = kafka_settings(&self.bootstrap, topic);
+    /// With what a source needs that comes with the password.
+    pub fn with_password(&self, mut settings: KafkaSettings) -> KafkaSettings {
         for (name, value) in [
             ("security.protocol", "SASL_SSL"),
             ("sasl.mechanism", "SCRAM-SHA-256"),

@@ -32,7 +32,7 @@ fn a_topic_that_may_not_be_read_is_told_and_read_on_once_it_may() {
     let topic = unique("rights");
     secure.kafka.create_topic(&topic, 1);
     secure.kafka.publish(&topic, 0, numbers(0..10));
-    let by_name = secure.settings(&topic);
+    let by_name = secure.with_password(kafka_settings(&secure.bootstrap, &topic));
     let by_pattern = KafkaSettings {
         topics: vec![format!("^{topic}")],
         group: unique("group"),

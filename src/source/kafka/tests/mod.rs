@@ -64,8 +64,8 @@ impl Outlet for Kept {
 
     fn durable(&self, stream: &Stream) -> Option<Offset> {
         let (items, durable) = (self.items.lock().unwrap(), self.durable.lock().unwrap());
-        let of_stream = items.iter().filter(|(_, item)| *item.position.stream == *stream);
-        let (_, last) = of_stream.filter(|(number, _)| durable.contains(number)).next_back()?;
+        let mut of_stream = items.iter().filter(|(_, item)| *item.position.stream == *stream);
+        let (_, last) = of_stream.rfind(|(number, _)| durable.contains(number))?;
         Some(next_of(&last.position))
     }
 }
