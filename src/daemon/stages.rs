@@ -19,8 +19,8 @@ use crate::disk::Disk;
 use crate::disk::ballast::Ballast;
 use crate::format::{Decoding, Format, TopicCollections};
 use crate::ingest::{
-    Appender, AppenderEnds, Decoder, DurableOffsets, Intake, Queue, SourceDecoding, Submit, Valve,
-    Work, applier_channel, run_worker,
+    Appender, AppenderEnds, Decoder, DurableOffsets, Foresight, Intake, Queue, RECORD_BYTES_MAX,
+    SourceDecoding, Submit, Valve, Work, applier_channel, run_worker,
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
@@ -30,8 +30,9 @@ use crate::shutdown::Shutdown;
 use crate::source::{Gate, Watermark};
 use crate::wal;
 
-/// More than intake makes: twice its own bound of 256 MiB, and less than one record beyond it.
+/// More than intake makes: twice its own bound of 256 MiB, or one record.
 const FRAME_BYTES_MAX: usize = 1 << 30;
+const _: () = assert!(RECORD_BYTES_MAX + (1 << 20) < FRAME_BYTES_MAX);
 
 pub(super) type Stage = JoinHandle<Result<(), DaemonError>>;
 
@@ -89,6 +90,7 @@ impl Stages {
         let ends_out = AppenderEnds {
             wal: recovered.wal,
             duplicates: duplicates(settings, &catalog, positions),
+            foresight: Foresight::of(&catalog),
             applier: frames,
             frames_max: settings.ingest.applier_frames_max,
             reserve_bytes: settings.ingest.queue_bytes_max as u64,
@@ -271,12 +273,8 @@ fn decoder(
     let (format, topics) = (Format::Auto, TopicCollections::default());
     let gone = Decoding { format, collection: None, topics, limits };
     sources.push(SourceDecoding { decoding: gone, halts: false });
-    let catalog = catalog.clone();
-    Ok(Decoder {
-        sources: Arc::new(sources),
-        check: Arc::new(move |message| catalog.check(message)),
-        metrics: metrics.clone(),
-    })
+    let foresight = Foresight::of(catalog);
+    Ok(Decoder { sources: Arc::new(sources), foresight, metrics: metrics.clone() })
 }
 
 fn maintainer(

@@ -30,6 +30,9 @@ pub fn errors(letter: &DeadLetter) -> Vec<(&'static str, String)> {
         ("__connect.errors.exception.message", detail(letter).to_owned()),
         ("pointd.seq", letter.seq.to_string()),
     ]);
+    if letter.rewritten {
+        headers.push(("pointd.rewritten", "true".to_owned()));
+    }
     headers
 }
 

@@ -18,7 +18,7 @@ use crate::disk::{Disk, Step, Witness};
 use crate::format::{Decoding, Format, TopicCollections};
 use crate::metrics::Metrics;
 use crate::operation::{Body, Limits, Reason};
-use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
+use crate::position::{Mark, Offset, Position, Seq, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
 use crate::source::{Batch, Delivery, Gate, Item, Outlet, Pressure, Watermark, What};
 use crate::wal::{AppendError, Options, Wal};
@@ -81,6 +81,13 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     let make_room = move || checkpoint.try_send(()).unwrap_or_default();
     let valve = Valve::new(Gauges { make_room: Arc::new(make_room), ..Gauges::open() }, &metrics);
     let (queue, ends) = Queue::new(settings, valve.clone(), &metrics);
+    let foresight = Foresight {
+        applied: Arc::new(|| Seq(0)),
+        fits: Arc::new(|message| match &*message.collection {
+            "fault" => panic!("a decoder's fault"),
+            _ => true,
+        }),
+    };
     let decoder = Decoder {
         sources: Arc::new(vec![SourceDecoding {
             decoding: Decoding {
@@ -91,10 +98,7 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
             },
             halts,
         }]),
-        check: Arc::new(|message| match &*message.collection {
-            "fault" => panic!("a decoder's fault"),
-            _ => Ok(()),
-        }),
+        foresight: foresight.clone(),
         metrics: metrics.clone(),
     };
     for _ in 0..3 {
@@ -107,6 +111,7 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     let out = AppenderEnds {
         wal,
         duplicates: Duplicates::default(),
+        foresight,
         applier,
         offsets: DurableOffsets::default(),
         no_room: no_room.clone(),

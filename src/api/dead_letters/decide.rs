@@ -19,8 +19,10 @@ use crate::catalog::{DeadLetter, Outcome};
 use crate::operation::{Body, Message, Original, Reason, Redrive, Refusal, decode_written};
 use crate::position::Seq;
 
-/// Attempts that are in the log's queue at the same time.
+/// Attempts that are decoded and on their way to the log at the same time.
 const ATTEMPTS_AT_ONCE: usize = 64;
+/// And the bytes of their letters; one that is larger is alone.
+const ATTEMPT_BYTES_MAX: u64 = 8 << 20;
 
 #[derive(Serialize)]
 struct Decisions {
@@ -82,11 +84,15 @@ pub(in super::super) async fn redrive(
         None => None,
     };
     let mut decided = Vec::with_capacity(letters.len());
-    for chunk in letters.chunks(ATTEMPTS_AT_ONCE) {
-        if Instant::now() >= deadline.at || shared.doors.shutdown.is_asked() {
-            next_page_offset = chunk.first().map(|(seq, _)| *seq);
+    let mut rest = &letters[..];
+    while let Some((first, _)) = rest.first() {
+        let turn = tokio::time::timeout_at(deadline.at, shared.redrives.acquire()).await;
+        if turn.is_err() || Instant::now() >= deadline.at || shared.doors.shutdown.is_asked() {
+            next_page_offset = Some(*first);
             break;
         }
+        let (chunk, behind) = rest.split_at(at_once(rest));
+        rest = behind;
         let attempts = shared.attempts(chunk.to_vec(), mended.clone()).await?;
         match body.dry_run {
             true => decided.extend(attempts.into_iter().map(|it| shared.foresee(it))),
@@ -219,6 +225,16 @@ impl Shared {
             () = self.doors.shutdown.asked() => None,
         }
     }
+}
+
+/// How many of the first letters are tried together.
+fn at_once(letters: &[Meant]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, letter): &&Meant| {
+        bytes += letter.as_ref().map_or(0, |letter| letter.bytes());
+        bytes <= ATTEMPT_BYTES_MAX
+    };
+    letters.iter().take(ATTEMPTS_AT_ONCE).take_while(fits).count().max(1)
 }
 
 fn not_taken(seq: Seq, error: &WriteError) -> Decided {
