@@ -274,7 +274,8 @@ fn decoder(
     let gone = Decoding { format, collection: None, topics, limits };
     sources.push(SourceDecoding { decoding: gone, halts: false });
     let foresight = Foresight::of(catalog);
-    Ok(Decoder { sources: Arc::new(sources), foresight, metrics: metrics.clone() })
+    let (sources, metrics) = (Arc::new(sources), metrics.clone());
+    Ok(Decoder { sources, foresight, record_bytes_max: RECORD_BYTES_MAX, metrics })
 }
 
 fn maintainer(

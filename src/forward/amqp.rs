@@ -23,6 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A batch, from its first letter to its last confirm. A broker that is short of memory or disk
 /// takes nothing, and says nothing.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a broker may block before that is told. It may go on for hours.
+const BLOCKED_TIMEOUT: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PERSISTENT: u8 = 2;
 /// Of a name or a property, in AMQP.
 const SHORT_BYTES_MAX: usize = 255;
@@ -59,10 +62,10 @@ impl AmqpTarget {
         let mut sent = Vec::with_capacity(letters.len());
         let mut error = None;
         for letter in letters {
-            match timeout_at(deadline, self.send(&link.1, letter)).await {
-                Ok(Ok(confirm)) => sent.push(confirm),
-                Ok(Err(refused)) => error = Some(format!("RabbitMQ: {refused}")),
-                Err(_) => error = Some(format!("RabbitMQ: {}", self.late(&link.0))),
+            match in_time(&link.0, deadline, self.send(&link.1, letter)).await {
+                Some(Ok(confirm)) => sent.push(confirm),
+                Some(Err(refused)) => error = Some(format!("RabbitMQ: {refused}")),
+                None => error = Some(format!("RabbitMQ: {}", self.late(&link.0))),
             }
             if error.is_some() {
                 break;
@@ -70,19 +73,21 @@ impl AmqpTarget {
         }
         let mut confirmed = 0;
         for (confirm, letter) in sent.into_iter().zip(letters) {
-            let why = match timeout_at(deadline, confirm).await {
-                Ok(Ok(Confirmation::Ack(None))) => {
+            let why = match in_time(&link.0, deadline, confirm).await {
+                Some(Ok(Confirmation::Ack(None))) => {
                     confirmed += 1;
                     continue;
                 }
                 // Confirmed, but no queue took it.
-                Ok(Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)))) => {
+                Some(Ok(
+                    Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)),
+                )) => {
                     format!("no queue took it: {}", returned.reply_text)
                 }
-                Ok(Ok(Confirmation::Nack(None))) => "the broker refused it".to_owned(),
-                Ok(Ok(Confirmation::NotRequested)) => "the broker does not confirm".to_owned(),
-                Ok(Err(failed)) => failed.to_string(),
-                Err(_) => self.late(&link.0),
+                Some(Ok(Confirmation::Nack(None))) => "the broker refused it".to_owned(),
+                Some(Ok(Confirmation::NotRequested)) => "the broker does not confirm".to_owned(),
+                Some(Err(failed)) => failed.to_string(),
+                None => self.late(&link.0),
             };
             return failed(
                 confirmed,
@@ -99,10 +104,7 @@ impl AmqpTarget {
     fn late(&self, connection: &Connection) -> String {
         let allowed = self.batch_timeout;
         match connection.status().blocked() {
-            true => format!(
-                "the broker blocks publishers (it is short of memory or disk), for more than \
-                 {allowed:?}"
-            ),
+            true => "the broker blocks publishers: it is short of memory or disk".to_owned(),
             false => format!("not confirmed within {allowed:?}"),
         }
     }
@@ -155,6 +157,32 @@ pub fn takes_whole(letter: &DeadLetter) -> bool {
 /// About, with what the table needs beside it.
 fn header_bytes(name: &str, value: &[u8]) -> usize {
     name.len() + value.len() + 16
+}
+
+/// `None` if the time is up, or the broker has been blocking for too long.
+async fn in_time<T>(
+    connection: &Connection,
+    deadline: Instant,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let (mut work, mut blocked) = (std::pin::pin!(work), None);
+    loop {
+        let look = (Instant::now() + LOOK_EVERY).min(deadline);
+        if let Ok(done) = timeout_at(look, &mut work).await {
+            return Some(done);
+        }
+        let now = Instant::now();
+        let since = match connection.status().blocked() {
+            true => *blocked.get_or_insert(now),
+            false => {
+                blocked = None;
+                now
+            }
+        };
+        if now >= deadline || now - since >= BLOCKED_TIMEOUT {
+            return None;
+        }
+    }
 }
 
 fn failed(confirmed: usize, error: String) -> Published {

@@ -223,8 +223,8 @@ mod tests {
         let mut anew = open("a", 1).unwrap();
         assert_eq!(anew.seq(), Seq(0), "it is ahead of the log");
         anew.save().unwrap();
-        let line = decode(&std::fs::read(&path).unwrap()).unwrap();
-        assert_eq!(line.forwarded, Seq(0), "the log will be as far");
+        let noted = decode(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(noted.forwarded, Seq(0), "the log will be as far");
         cursor.advance(Seq(9));
         cursor.save().unwrap();
         assert_eq!(open("b", 1).unwrap().seq(), Seq(0));

@@ -44,3 +44,29 @@ pub fn detail(letter: &DeadLetter) -> &str {
 pub fn beginning(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{Original, Reason, Refusal};
+    use crate::position::{Seq, UnixMillis};
+
+    #[test]
+    fn a_value_that_was_written_again_is_called_so() {
+        let letter = |rewritten| DeadLetter {
+            seq: Seq(7),
+            time: UnixMillis(1),
+            position: None,
+            refusal: Refusal::new(Reason::UnknownPoint, "why"),
+            original: Original::of("{}"),
+            collection: Some("c".into()),
+            rewritten,
+            redrives: 0,
+            redriven_at: None,
+        };
+        let says = |rewritten| {
+            errors(&letter(rewritten)).contains(&("pointd.rewritten", "true".to_owned()))
+        };
+        assert!(says(true) && !says(false));
+    }
+}

@@ -72,6 +72,9 @@ pub struct Forwarder {
     /// Up to here nothing is kept that is still to be sent.
     passed: Seq,
     failures: u32,
+    /// Letters of the next batch. After a failure one: of one that the target refuses, those behind
+    /// it would arrive again at each attempt. Twice as many after each batch that went well.
+    at_once: usize,
 }
 
 enum Target {
@@ -96,7 +99,8 @@ impl Forwarder {
             (None, None) => return Err(std::io::Error::other("no target to forward to")),
         };
         let (waiting, passed) = (BTreeSet::new(), Seq(0));
-        Ok(Forwarder { settings, target, lines, waiting, passed, failures: 0 })
+        let (failures, at_once) = (0, BATCH_LETTERS_MAX);
+        Ok(Forwarder { settings, target, lines, waiting, passed, failures, at_once })
     }
 
     /// The thread's life: ends soon after shutdown was asked for.
@@ -128,7 +132,10 @@ impl Forwarder {
             self.look();
             let step = self.step().await;
             match step {
-                Ok(true) => self.failures = 0,
+                Ok(true) => {
+                    self.failures = 0;
+                    self.at_once = (2 * self.at_once).min(BATCH_LETTERS_MAX);
+                }
                 Ok(false) => {
                     self.failures = 0;
                     self.lines.status.idle();
@@ -147,10 +154,7 @@ impl Forwarder {
     /// Sends one batch, notes it, drops it if so configured. False if there was nothing to do.
     async fn step(&mut self) -> Result<bool, String> {
         let wanted = |letter: &DeadLetter| self.settings.wants(letter.source());
-        // After a failure one alone: of one that the target refuses, those behind it would arrive
-        // again at each attempt.
-        let count = if self.failures > 0 { 1 } else { BATCH_LETTERS_MAX };
-        let catalog = &self.lines.catalog;
+        let (catalog, count) = (&self.lines.catalog, self.at_once);
         let batch = catalog.dead_letters_after(self.behind(), count, BATCH_BYTES_MAX, &wanted);
         if !batch.is_empty() {
             self.lines.status.forwarding();
@@ -221,6 +225,7 @@ impl Forwarder {
         self.lines.metrics.letters.forward_failures.inc();
         let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(16)).min(RETRY_LAST);
         self.failures = self.failures.saturating_add(1);
+        self.at_once = 1;
         if self.lines.status.failing(&error) {
             tracing::warn!(error, "dead letters cannot be forwarded; trying again");
         }

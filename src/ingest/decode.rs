@@ -11,7 +11,7 @@ use serde_json::from_slice;
 
 use super::ahead::Ahead;
 use super::doubt::{Foresight, only_applying_shows};
-use super::record::{Fitted, RECORD_BYTES_MAX, fit, memory_bytes};
+use super::record::{Fitted, fit, memory_bytes};
 use crate::format::{self, Decoding, Format, Incoming};
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection};
@@ -76,6 +76,8 @@ pub struct Decoder {
     pub sources: Arc<Vec<SourceDecoding>>,
     /// It decides nothing but whether a record keeps what was delivered, for a dead letter.
     pub foresight: Foresight,
+    /// [`super::RECORD_BYTES_MAX`].
+    pub record_bytes_max: usize,
     pub metrics: Metrics,
 }
 
@@ -130,7 +132,7 @@ impl Decoder {
             }
         };
         let position_encoded = item.position.encode();
-        let bytes_max = RECORD_BYTES_MAX.saturating_sub(position_encoded.len());
+        let bytes_max = self.record_bytes_max.saturating_sub(position_encoded.len());
         let Fitted { body, encoded, original } = fit(body, original, bytes_max);
         Decoded {
             time,
@@ -261,9 +263,9 @@ mod tests {
             limits: Limits { message_bytes_max: 1000 },
         };
         let sources = Arc::new(vec![SourceDecoding { decoding, halts: false }]);
-        let foresight =
-            Foresight { applied: Arc::new(|| Seq(0)), fits: Arc::new(|_| true) };
-        let decoder = Decoder { sources, foresight, metrics: Metrics::new() };
+        let foresight = Foresight { applied: Arc::new(|| Seq(0)), fits: Arc::new(|_| true) };
+        let metrics = Metrics::new();
+        let decoder = Decoder { sources, foresight, record_bytes_max: usize::MAX, metrics };
         for (text, as_text, as_delivered) in [
             (r#"{"id": 7, "vector": [1, 2]}"#, true, true),
             (r#"{"collection_name": "c", "id": 7, "vector": [1, 2]}"#, true, true),

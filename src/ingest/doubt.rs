@@ -316,10 +316,8 @@ mod tests {
     fn what_is_too_much_to_be_told_apart_makes_doubt_of_all() {
         let (_, mut doubts) = doubts();
         let ids = |from: u64| Selector::Ids((from..).take(IDS_MAX).map(PointId::Number).collect());
-        let many = |from| Message {
-            operations: vec![Operation::DeletePoints(ids(from))],
-            ..delete("1")
-        };
+        let many =
+            |from| Message { operations: vec![Operation::DeletePoints(ids(from))], ..delete("1") };
         doubts.note(Seq(10), &many(1000));
         assert!(!doubts.doubts(&set(7), Seq(9)) && doubts.doubts(&set(1000), Seq(9)));
         doubts.note(Seq(11), &delete("8"));

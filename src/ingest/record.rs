@@ -59,7 +59,8 @@ fn cut(rejection: Rejection, bytes: usize) -> Rejection {
          of its value are kept, and neither key nor headers"
     );
     let beginning = |value: Bytes| Bytes::copy_from_slice(&value[..value.len().min(KEPT_BYTES)]);
-    let original = Original { value: rejection.original.value.map(beginning), ..Original::default() };
+    let original =
+        Original { value: rejection.original.value.map(beginning), ..Original::default() };
     let refusal = Refusal::new(Reason::TooLarge, detail);
     Rejection { refusal, original, rewritten: rejection.rewritten }
 }

@@ -264,3 +264,31 @@ fn attempt(redecode: &Redecode, letter: &DeadLetter, mended: Option<&Content>) -
     }
     redecode(stream, &original, matches!(mended, Content::Text(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::UnixMillis;
+
+    #[test]
+    fn letters_are_tried_together_within_a_bound_and_one_at_least() {
+        let letter = |seq, mebibytes: usize| {
+            let letter = DeadLetter {
+                seq: Seq(seq),
+                time: UnixMillis(1),
+                position: None,
+                refusal: Refusal::new(Reason::NotJson, "why"),
+                original: Original::of(vec![7; mebibytes << 20]),
+                collection: None,
+                rewritten: true,
+                redrives: 0,
+                redriven_at: None,
+            };
+            (Seq(seq), Some(Arc::new(letter)))
+        };
+        assert_eq!(at_once(&[letter(1, 3), letter(2, 3), letter(3, 3), letter(4, 3)]), 2);
+        assert_eq!(at_once(&[letter(1, 9), letter(2, 0)]), 1);
+        let gone: Vec<Meant> = (0..100).map(|seq| (Seq(seq), None)).collect();
+        assert_eq!(at_once(&gone), ATTEMPTS_AT_ONCE);
+    }
+}

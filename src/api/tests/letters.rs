@@ -1,8 +1,11 @@
 //! Dead letters: which are meant, what would happen, and what happens.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::Fixture;
 use super::views::{at, partition, queue};
@@ -206,8 +209,9 @@ async fn a_request_takes_so_many_and_says_where_to_go_on() {
     assert_eq!(kept(&fixture, "?limit=3").await, [3, 4, 5]);
 }
 
-/// A log that answers nothing.
-struct Silent;
+/// A log that answers nothing, and says when it was asked.
+#[derive(Default)]
+struct Silent(Arc<Notify>);
 
 impl Writes for Silent {
     fn write(&self, _: operation::Message) -> BoxFuture<'static, Result<Written, WriteError>> {
@@ -215,6 +219,7 @@ impl Writes for Silent {
     }
 
     fn decide(&self, _: operation::Body) -> BoxFuture<'static, Result<Written, WriteError>> {
+        self.0.notify_one();
         Box::pin(std::future::pending())
     }
 }
@@ -222,7 +227,7 @@ impl Writes for Silent {
 #[tokio::test]
 async fn what_is_not_durable_in_time_is_not_called_acknowledged() {
     let mut fixture = with_letters().await;
-    fixture.doors.writes = std::sync::Arc::new(Silent);
+    fixture.doors.writes = Arc::new(Silent::default());
     let body = json!({"seqs": [4]});
     let answer = post(&fixture, "/dead-letters/redrive?timeout=1", body).await;
     assert_eq!(fates(&answer), [(4, "unknown")]);
