@@ -42,6 +42,8 @@ pub(super) struct Stages {
     /// The highest seq that readers see.
     pub applied: watch::Receiver<Seq>,
     pub log_id: wal::LogId,
+    /// The newest seq of the log when it was opened.
+    pub recovered: Seq,
     /// Whether the log waits for room on the disk.
     no_room: Arc<AtomicBool>,
     valve: Arc<Valve>,
@@ -65,7 +67,7 @@ impl Stages {
         let catalog = recovered.catalog.clone();
         let positions = positions(settings, &catalog);
         show_positions(&positions, recovered.recovery.last, metrics);
-        let log_id = recovered.wal.log_id();
+        let (log_id, last) = (recovered.wal.log_id(), recovered.recovery.last);
         let gates = gates(settings, &catalog);
         let (requests, work) = handover();
         let ballast = ballast(settings);
@@ -114,6 +116,7 @@ impl Stages {
             offsets,
             applied,
             log_id,
+            recovered: last,
             no_room,
             valve,
             queue,

@@ -65,14 +65,14 @@ pub enum CursorError {
 }
 
 impl Cursor {
-    /// `directory` is the data directory, with its catalog open; `applied` is the seq it stands at.
+    /// `directory` is the data directory, with its catalog open; `last` is the newest seq of the log.
     /// Begins anew when more sources are forwarded than before: of those, nothing was sent.
     pub fn open(
         disk: &Disk,
         directory: &Path,
         settings: &ForwardSettings,
         log_id: LogId,
-        applied: Seq,
+        last: Seq,
     ) -> Result<Cursor, CursorError> {
         let path = directory.join("dead-letters").join("forwarded");
         let mut line = Line {
@@ -88,11 +88,11 @@ impl Cursor {
         match std::fs::read(&path) {
             Ok(content) => match decode(&content) {
                 // The directory was restored, but for this file. Its seqs will be those of others.
-                Ok(known) if known.forwarded > applied => {
+                Ok(known) if known.forwarded > last => {
                     // Noted at once: soon the log will be as far.
                     saved = Some(known.forwarded);
                     tracing::error!(
-                        path = %path.display(), cursor = %known.forwarded, seq = %applied,
+                        path = %path.display(), cursor = %known.forwarded, seq = %last,
                         "is of a later moment than the log: all dead letters that are kept are \
                          forwarded again",
                     );

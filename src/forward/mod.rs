@@ -46,6 +46,8 @@ const DROPS_MAX: usize = 10_000;
 /// After a failure; twice as long after each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(30);
+/// For the batch that is on its way when shutdown is asked for: noted, it is not sent again.
+const LAST_BATCH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Drops letters through the log; ready when that is applied.
 pub type DropLetters =
@@ -103,13 +105,18 @@ impl Forwarder {
         Ok(Forwarder { settings, target, lines, waiting, passed, failures, at_once })
     }
 
-    /// The thread's life: ends soon after shutdown was asked for.
+    /// The thread's life: ends soon after shutdown was asked for, with the batch that is on its way
+    /// then if that does not take long.
     pub fn run(mut self, runtime: &Runtime) {
         runtime.block_on(async {
             let shutdown = self.lines.shutdown.clone();
+            let mut following = std::pin::pin!(self.follow());
             tokio::select! {
-                () = shutdown.asked() => {}
-                () = self.follow() => {}
+                () = shutdown.asked() => {
+                    // Past that it is sent again.
+                    let _ = tokio::time::timeout(LAST_BATCH_TIMEOUT, following).await;
+                }
+                () = &mut following => {}
             }
         });
         self.lines.status.stopped();
@@ -118,16 +125,20 @@ impl Forwarder {
     async fn follow(&mut self) {
         // What letters there were when there was nothing to do.
         let mut settled = None;
-        loop {
+        let shutdown = self.lines.shutdown.clone();
+        while !shutdown.is_asked() {
             // Marked as seen before it is looked at: what comes after wakes us.
             self.lines.applied.borrow_and_update();
             let changes = self.lines.catalog.dead_letter_changes();
             if settled == Some(changes) {
-                if self.lines.applied.changed().await.is_err() {
-                    // The applier has ended, so the process is about to.
-                    return;
+                tokio::select! {
+                    () = shutdown.asked() => return,
+                    // If the applier has ended, the process is about to.
+                    raised = self.lines.applied.changed() => match raised {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
                 }
-                continue;
             }
             self.look();
             let step = self.step().await;
@@ -229,7 +240,11 @@ impl Forwarder {
         if self.lines.status.failing(&error) {
             tracing::warn!(error, "dead letters cannot be forwarded; trying again");
         }
-        tokio::time::sleep(wait).await;
+        let shutdown = self.lines.shutdown.clone();
+        tokio::select! {
+            () = shutdown.asked() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
     }
 }
 

@@ -45,8 +45,8 @@ pub use record::RECORD_BYTES_MAX;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestSettings {
-    /// Bytes taken from sources and not yet in the log; when full, sources pause. As many may be
-    /// of HTTP writes; when full, they are refused.
+    /// Bytes taken from sources and not yet in the log; when full, sources pause. Four times as many
+    /// may be of HTTP writes; when full, they are refused.
     pub queue_bytes_max: usize,
     /// Batches and HTTP writes waiting; when full, sources pause and writes are refused.
     pub queue_batches_max: usize,

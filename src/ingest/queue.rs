@@ -18,6 +18,11 @@ use crate::operation::{Body, Message, encode};
 use crate::position::{Offset, Seq, Stream, UnixMillis};
 use crate::source::{Batch, Gate, Outlet, Pressure, Watermark};
 
+/// So many times what sources may hold may be held by HTTP writes. Those whose callers wait are
+/// bounded by the bodies of requests, which take about as much by default: so what is refused is
+/// what would pile up behind callers that have gone.
+const WRITTEN_TIMES: usize = 4;
+
 /// What the appender takes, in order.
 pub(super) enum Entry {
     /// A batch that a worker is decoding, or has decoded.
@@ -104,14 +109,12 @@ impl Queue {
         let (entries, entries_out) = bounded(settings.queue_batches_max);
         // As many as there are entries: a batch is offered to both or to neither.
         let (work, work_out) = unbounded();
-        let held_bytes = || {
-            Arc::new(HeldBytes {
-                bytes: AtomicUsize::new(0),
-                bytes_max: settings.queue_bytes_max,
-                metrics: metrics.clone(),
-            })
+        let held_bytes = |bytes_max| {
+            let bytes = AtomicUsize::new(0);
+            Arc::new(HeldBytes { bytes, bytes_max, metrics: metrics.clone() })
         };
-        let (held, written) = (held_bytes(), held_bytes());
+        let held = held_bytes(settings.queue_bytes_max);
+        let written = held_bytes(settings.queue_bytes_max.saturating_mul(WRITTEN_TIMES));
         let ahead = Ahead::new(settings.queue_bytes_max);
         let end = AheadEnd(ahead.clone());
         let ends = QueueEnds {

@@ -228,6 +228,45 @@ fn a_letter_that_the_target_refuses_holds_up_those_behind_it_until_it_is_dropped
     assert_eq!(pointd.metric("pointd_dead_letters_forwarded_total"), Some(6.0));
 }
 
+/// Each stop meets a batch on its way, or nearly so.
+#[test]
+fn a_stop_in_between_has_no_letter_sent_twice() {
+    let Some(kafka) = Kafka::shared("stops while letters are forwarded") else { return };
+    kafka.create_topic("weak", 1);
+    kafka.create_topic("once", 1);
+    let setup = Setup::new();
+    let bootstrap = kafka.bootstrap();
+    let target =
+        format!("[dead_letters.forward.kafka]\nbrokers = \"{bootstrap}\"\ntopic = \"once\"\n");
+    setup.configure(&kafka_source(kafka, "weak", "", &target));
+    const MANY: usize = 20_000;
+    kafka.publish("weak", 0, (0..MANY).map(|at| format!("poison {at}")));
+    let mut stops = 0;
+    let pointd = loop {
+        let pointd = setup.start();
+        let forwarded = |pointd: &Pointd| {
+            pointd.metric("pointd_dead_letters_forwarded_total").unwrap_or_default()
+        };
+        pointd.wait_until("some more, or all", LONG, |it| {
+            let shown = forwarding(it);
+            forwarded(it) > 0.0 || (total(it) == MANY as u64 && shown["state"] == "idle")
+        });
+        if stops == 4 {
+            break pointd;
+        }
+        assert!(pointd.terminate().success());
+        stops += 1;
+    };
+    pointd.wait_until("the last", LONG, |pointd| {
+        let shown = forwarding(pointd);
+        total(pointd) == MANY as u64 && shown["pending"] == 0 && shown["state"] == "idle"
+    });
+    let sent: Vec<Vec<u8>> =
+        of_topic(&bootstrap, "once").into_iter().map(|letter| letter.value).collect();
+    let expected: Vec<Vec<u8>> = (0..MANY).map(|at| format!("poison {at}").into_bytes()).collect();
+    assert!(sent == expected, "{} were sent, {MANY} once each in order", sent.len());
+}
+
 #[test]
 fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
     let Some(kafka) = Kafka::shared("forwarding to RabbitMQ") else { return };
