@@ -61,12 +61,6 @@ fn point(id: u64) -> String {
     )
 }
 
-fn resident(pointd: &Pointd) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pointd.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
-
 fn delete_is_durable(pointd: &Pointd, id: u64) -> bool {
     let path = "/collections/c/points/delete?wait=false";
     pointd.post(path, &json!({"points": [id]}))["status"] == "ok"
@@ -103,7 +97,7 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
     };
     feed(0, 2000);
     pointd.wait_until("the first", PATIENCE, |pointd| pointd.count("c") == 2000);
-    let before = resident(&pointd);
+    let before = pointd.resident_bytes();
 
     // Soft: the reserve is left. What is delivered is logged and acked, no more is fetched.
     let filler = volume.fill(20 * MIB);
@@ -126,7 +120,7 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
     volume.fill(0);
     assert!(delete_is_durable(&pointd, 3), "the log file at hand has room");
     assert!(pointd.count("c") >= 1998);
-    let grown = resident(&pointd).saturating_sub(before);
+    let grown = pointd.resident_bytes().saturating_sub(before);
     println!("grown by {} MiB while the disk was full", grown / MIB);
     assert!(grown < 96 * MIB, "{grown}");
 

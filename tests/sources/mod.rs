@@ -17,6 +17,7 @@ mod kafka_order;
 mod kafka_secure;
 mod kafka_topics;
 pub mod outlet;
+mod slow_applier;
 
 use std::thread::JoinHandle;
 use std::time::Duration;

@@ -97,6 +97,7 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
     let discovery = Discovery {
         source: name.clone(),
         asker,
+        consumer: Some(consumer.clone()),
         wanted: settings.wanted()?,
         settings: settings.clone(),
         is_new: positions.is_empty(),

@@ -23,6 +23,8 @@ use crate::position::Offset;
 
 /// One request's longest wait.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the consuming client's connection may hold up the first round.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two rounds while something is missing: a topic, a leader, the whole cluster.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// A topic is gone that was not there for so many rounds, one after the other: a broker that
@@ -69,6 +71,8 @@ pub struct Found {
 pub struct Discovery {
     pub source: String,
     pub asker: Arc<BaseConsumer<Context>>,
+    /// The client that consumes, at the beginning.
+    pub consumer: Option<Arc<BaseConsumer<Context>>>,
     pub settings: KafkaSettings,
     pub wanted: Wanted,
     /// Whether the log has no position of the source.
@@ -108,7 +112,12 @@ struct Survey {
 }
 
 impl Discovery {
-    pub fn run(self) {
+    pub fn run(mut self) {
+        // A client connects when it is asked something, or else looks once a second whether it
+        // should: nothing is fetched until then.
+        if let Some(consumer) = self.consumer.take() {
+            let _ = self.wanted.look(&consumer, CONNECT_TIMEOUT);
+        }
         // At the beginning of what is there, nothing has to be decided at once.
         let opens = self.is_new && self.settings.start != Start::Earliest;
         let mut survey = Survey {
@@ -191,6 +200,8 @@ impl Discovery {
 
     /// Whether everything that is there is known.
     fn round(&self, survey: &mut Survey) -> KafkaResult<bool> {
+        // First, because asking for the id alone makes no connection.
+        let mut topics = self.wanted.look(&self.asker, REQUEST_TIMEOUT)?;
         let cluster = match &self.embedded {
             Some(id) => id.clone(),
             None => self
@@ -200,7 +211,6 @@ impl Discovery {
                 .ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))?,
         };
         self.same_cluster(survey, &cluster);
-        let mut topics = self.wanted.look(&self.asker)?;
         let ids = self.topic_ids(&mut topics, survey)?;
         self.tell_refused(survey, &topics);
         for topic in topics.missing.difference(&survey.missing) {

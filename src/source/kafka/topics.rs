@@ -1,6 +1,7 @@
 //! Which topics a source reads: by name, and by pattern.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -10,7 +11,6 @@ use regex::Regex;
 use uuid::Uuid;
 
 use super::Context;
-use super::discovery::REQUEST_TIMEOUT;
 
 /// A topic of this beginning is the cluster's own: no pattern matches it.
 const INTERNAL: &str = "__";
@@ -53,18 +53,18 @@ impl Wanted {
         self.names.contains(topic) || (!topic.starts_with(INTERNAL) && matched())
     }
 
-    /// What the cluster has of it.
-    pub fn look(&self, client: &BaseConsumer<Context>) -> KafkaResult<Topics> {
+    /// What the cluster has of it. `timeout` is one request's longest wait.
+    pub fn look(&self, client: &BaseConsumer<Context>, timeout: Duration) -> KafkaResult<Topics> {
         let mut topics = Topics::default();
         if self.patterns.is_empty() {
             for name in &self.names {
-                let metadata = client.fetch_metadata(Some(name), REQUEST_TIMEOUT)?;
+                let metadata = client.fetch_metadata(Some(name), timeout)?;
                 for topic in metadata.topics() {
                     topics.take(topic.name(), topic.error().map(Into::into), topic.partitions());
                 }
             }
         } else {
-            let metadata = client.fetch_metadata(None, REQUEST_TIMEOUT)?;
+            let metadata = client.fetch_metadata(None, timeout)?;
             for topic in metadata.topics().iter().filter(|topic| self.has(topic.name())) {
                 topics.take(topic.name(), topic.error().map(Into::into), topic.partitions());
             }

@@ -1,0 +1,116 @@
+//! Messages that are slow to apply, with Kafka and RabbitMQ feeding more behind them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::unique;
+use crate::brokers::kafka::Kafka;
+use crate::brokers::rabbitmq::RabbitMq;
+use crate::harness::{PATIENCE, Pointd, Setup};
+
+const MIB: u64 = 1 << 20;
+/// What the daemon may hold on its way: small, so that the test can exceed it many times.
+const QUEUE_BYTES: u64 = 4 * MIB;
+/// Points that each slow message touches.
+const TOUCHED: u64 = 10_000;
+/// For how long the slow messages keep the applier busy, about.
+const BUSY: Duration = Duration::from_secs(10);
+/// Points behind them, 4 KiB each.
+const BEHIND: u64 = 16_000;
+
+fn small(id: u64) -> String {
+    point(id, "")
+}
+
+fn large(id: u64) -> String {
+    point(id, &"x".repeat(4000))
+}
+
+fn point(id: u64, text: &str) -> String {
+    let point = json!({"id": id, "vector": [id], "payload": {"text": text}});
+    json!({"collection": "c", "upsert": {"points": [point]}}).to_string()
+}
+
+/// Reads every payload, and writes half of them anew.
+fn slow(round: u64) -> serde_json::Value {
+    let even = json!({"key": "even", "match": {"value": true}});
+    let not = json!({"must_not": [even]});
+    json!({"payload": {"round": round}, "filter": not})
+}
+
+fn section(kafka: &Kafka, rabbit: &RabbitMq, name: &str) -> String {
+    format!(
+        "[collections.c]\nsize = 1\ndistance = \"Dot\"\n\
+         [storage]\nautomatic_indexes_max = 0\ncheckpoint_wal_bytes = 1000000000\n\
+         head_bytes_max = 1000000000\nreserve_bytes = 0\n\
+         [ingest]\nqueue_bytes_max = {QUEUE_BYTES}\nmessage_bytes_max = 100000\n\
+         frame_bytes_max = 262144\napplier_frames_max = 4\n\
+         [[source]]\nname = \"k\"\n[source.kafka]\nbrokers = \"{}\"\ntopics = [\"{name}\"]\n\
+         group = \"{name}\"\n[source.kafka.properties]\n\"queued.max.messages.kbytes\" = \"1024\"\n\
+         [[source]]\nname = \"r\"\n[source.amqp]\nurl = \"{}\"\nqueue = \"{name}\"\nprefetch = 200\n",
+        kafka.bootstrap(),
+        rabbit.url(),
+    )
+}
+
+/// How many of them keep the applier busy for [`BUSY`] on this machine.
+fn slow_messages(pointd: &Pointd) -> u64 {
+    let began = Instant::now();
+    for round in 0..3 {
+        let done = pointd.post("/collections/c/points/payload?wait=true", &slow(round));
+        assert_eq!(done["status"], "ok", "{done}");
+    }
+    let one = began.elapsed().as_secs_f64() / 3.0;
+    (BUSY.as_secs_f64() / one).ceil() as u64
+}
+
+#[test]
+fn a_slow_applier_stops_the_sources_within_bounded_memory_and_they_go_on_by_themselves() {
+    let Some(rabbit) = RabbitMq::shared("a slow applier") else { return };
+    let Some(kafka) = Kafka::shared("a slow applier") else { return };
+    let setup = Setup::new();
+    let name = unique("slow-applier");
+    rabbit.declare(&name, true);
+    kafka.create_topic(&name, 1);
+    setup.configure(&section(kafka, rabbit, &name));
+    let pointd = setup.start();
+    rabbit.publish(&name, (0..TOUCHED).map(small));
+    pointd.wait_until("the first", PATIENCE, |pointd| pointd.count("c") == TOUCHED);
+    let slow_count = slow_messages(&pointd);
+    let before = pointd.resident_bytes();
+
+    let rounds: Vec<String> = (0..slow_count)
+        .map(|round| json!({"collection": "c", "set_payload": slow(round)}).to_string())
+        .collect();
+    // Half of them from each, and what comes behind.
+    let (ours, theirs) = rounds.split_at(rounds.len() / 2);
+    kafka.publish(&name, 0, ours.iter().map(String::as_bytes));
+    rabbit.publish(&name, theirs.iter().cloned());
+    let behind = TOUCHED..TOUCHED + BEHIND;
+    rabbit.publish(&name, behind.clone().filter(|id| id % 2 == 0).map(large));
+    let odd: Vec<String> = behind.filter(|id| id % 2 == 1).map(large).collect();
+    kafka.publish(&name, 0, odd.iter().map(String::as_bytes));
+
+    let presses = "pointd_source_pressure{reason=\"applier_behind\"}";
+    pointd.wait_until("the pressure", PATIENCE, |pointd| pointd.metric(presses) == Some(1.0));
+    pointd.wait_until("the consumer to go", PATIENCE, |_| rabbit.consumers(&name) == 0);
+    let report = pointd.get("/sources")["result"]["sources"].to_string();
+    assert!(report.contains("applied"), "{report}");
+    // What comes is durable, if late, and what is there is read.
+    let path = "/collections/c/points/delete?wait=false";
+    assert_eq!(pointd.post(path, &json!({"points": [1]}))["status"], "ok");
+    assert!(pointd.count("c") >= TOUCHED);
+    let held = pointd.resident_bytes().saturating_sub(before);
+    let left = u64::from(rabbit.ready(&name)) * 4000;
+    assert!(left > 4 * QUEUE_BYTES, "it fetched on: only {left} bytes are in the queue");
+    eprintln!("grown by {} MiB while applying stood still", held / MIB);
+    assert!(held < 64 * MIB, "{held}");
+
+    let everything = TOUCHED + BEHIND - 1;
+    pointd.wait_until("the rest", 2 * PATIENCE, |pointd| pointd.count("c") == everything);
+    pointd.wait_until("the acks", PATIENCE, |_| rabbit.ready(&name) == 0);
+    let again = "pointd_source_duplicates_total{partition=\"-\"";
+    assert!(!pointd.text("/metrics").contains(again), "something was given back");
+    assert_eq!(pointd.metric(presses), Some(0.0));
+}
