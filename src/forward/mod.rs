@@ -47,7 +47,7 @@ const DROPS_MAX: usize = 10_000;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 /// For the batch that is on its way when shutdown is asked for: noted, it is not sent again.
-const LAST_BATCH_TIMEOUT: Duration = Duration::from_secs(2);
+const LAST_BATCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Drops letters through the log; ready when that is applied.
 pub type DropLetters =
