@@ -1,4 +1,5 @@
-//! Compiles the C++ shim over FAISS, and the processor check that runs before any of it.
+//! Compiles the C++ shim over FAISS, and the processor check that runs before any of it; replaces
+//! one function of librdkafka.
 
 use std::env;
 
@@ -41,6 +42,11 @@ fn main() {
         }
     }
     check.compile("pointd_cpu");
+
+    // librdkafka's own is not called any more: src/source/kafka/native.rs says why.
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        println!("cargo:rustc-link-arg=-Wl,--wrap=rd_kafka_metadata_update_op");
+    }
 }
 
 /// The features that the C++ compiler, with the flags FAISS gets too, takes for granted.

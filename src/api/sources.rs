@@ -1,6 +1,6 @@
 //! `GET /sources`: where every source and every stream stands; and what one is told to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -11,6 +11,7 @@ use super::body::{self, Json};
 use super::error::ApiError;
 use super::{Context, Doors};
 use crate::catalog::StreamProgress;
+use crate::metrics::stream_labels;
 use crate::position::{Offset, Stream, UnixMillis};
 use crate::source::Order;
 use crate::source::status::{Kind, SourceReport, State as SourceState, StreamReport, StreamState};
@@ -115,7 +116,8 @@ struct StreamView {
     end: Option<Offset>,
     /// What is in the broker and not applied yet; of a queue, what waits in it.
     lag_messages: Option<u64>,
-    /// 0 when caught up, which a halted stream never is; else how long ago the last applied message was published.
+    /// 0 when caught up, which nobody knows of a halted stream or a broker that is away; else how
+    /// long ago the last applied message was published.
     lag_seconds: Option<f64>,
     /// Messages applied since the data directory was made.
     applied_records: u64,
@@ -138,19 +140,37 @@ pub(super) async fn list(State(shared): Context) -> Result<Answer, ApiError> {
     Answer::of(&view, shared.settings.answer_bytes_max)
 }
 
-/// Sets the lag of every assigned stream in the metrics.
-pub(super) fn publish_lag(doors: &Doors) {
-    for view in join(&*doors.sources, doors.catalog.progress(), UnixMillis::now()) {
-        for stream in view.streams {
-            let Some(lag) = stream.lag_seconds else { continue };
-            let (name, partition) = match &stream.place {
-                Place::Partition { topic, partition } => (topic, partition.to_string()),
-                Place::Queue { queue } => (queue, "-".to_owned()),
-            };
-            let gauge = &doors.metrics.source.lag_seconds;
-            gauge.with_label_values(&[view.source.as_str(), name, &partition]).set(lag);
+/// The metrics, with every source's state and every assigned stream's lag, and without streams
+/// that are not.
+pub(super) fn metrics(doors: &Doors) -> String {
+    let (reports, now) = (doors.sources.reports(), UnixMillis::now());
+    let mut progress = by_stream(doors.catalog.progress());
+    let mut assigned = BTreeSet::new();
+    let metrics = &doors.metrics.source;
+    for SourceReport { source, state, streams, .. } in reports {
+        for name in SourceState::NAMES {
+            let is = i64::from(state.name() == name);
+            metrics.state.with_label_values(&[source.as_str(), name]).set(is);
+        }
+        for report in streams {
+            let labels = stream_labels(&report.stream);
+            let progress = progress.remove(&report.stream);
+            if let Some(waiting) = report.waiting {
+                let gauge = metrics.waiting.with_label_values(&labels.each());
+                gauge.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+            }
+            let view = StreamView::new(report, &state, None, progress, now);
+            if let Some(lag) = view.lag_seconds {
+                metrics.lag_seconds.with_label_values(&labels.each()).set(lag);
+            }
+            assigned.insert(labels);
         }
     }
+    doors.metrics.render_assigned(&assigned)
+}
+
+fn by_stream(progress: Vec<StreamProgress>) -> BTreeMap<Arc<Stream>, StreamProgress> {
+    progress.into_iter().map(|progress| (Arc::clone(&progress.stream), progress)).collect()
 }
 
 /// One sentence for each stream that needs an operator.
@@ -172,22 +192,22 @@ pub(super) fn halted(sources: &dyn Sources) -> Vec<String> {
 
 /// Sources as told, joined with what the log has of them; then those only the log remembers.
 fn join(sources: &dyn Sources, progress: Vec<StreamProgress>, now: UnixMillis) -> Vec<SourceView> {
-    let mut applied: BTreeMap<Arc<Stream>, StreamProgress> =
-        progress.into_iter().map(|progress| (Arc::clone(&progress.stream), progress)).collect();
+    let mut applied = by_stream(progress);
     let mut views = Vec::new();
     for report in sources.reports() {
         let streams = report.streams.into_iter().map(|stream| {
             let progress = applied.remove(&stream.stream);
             let durable = sources.durable(&stream.stream);
-            StreamView::new(stream, durable, progress, now)
+            StreamView::new(stream, &report.state, durable, progress, now)
         });
+        let streams = streams.collect();
         views.push(SourceView {
             source: report.source,
             kind: Some(report.kind),
             state: ShownState::Told(report.state),
             commit_error: report.commit_error,
             refused_topics: report.refused_topics,
-            streams: streams.collect(),
+            streams,
         });
     }
     for progress in applied.into_values() {
@@ -222,6 +242,7 @@ impl Place {
 impl StreamView {
     fn new(
         report: StreamReport,
+        source: &SourceState,
         durable: Option<Offset>,
         progress: Option<StreamProgress>,
         now: UnixMillis,
@@ -237,8 +258,12 @@ impl StreamView {
         // A queue's broker tells no end: there, caught up means that nothing waits, and what was
         // received last is applied.
         let caught_up = match behind_end {
-            // Its offsets say nothing: the broker's log may be another one.
-            _ if matches!(report.state, StreamState::Halted { .. }) => false,
+            // The broker's log may be another one, or has grown unheard.
+            _ if matches!(report.state, StreamState::Halted { .. })
+                || !source.hears_the_broker() =>
+            {
+                false
+            }
             Some(lag) => lag == 0,
             None => {
                 let last_applied =

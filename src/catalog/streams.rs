@@ -28,7 +28,7 @@ pub struct Streams(BTreeMap<Arc<Stream>, Place>);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Place {
     pub next: Option<Offset>,
-    /// Of the last message that told one.
+    /// Of the last message, where nothing stands between that and `next`.
     pub leader_epoch: Option<i32>,
     /// Of a queue: its last deliveries in order, duplicates left out.
     pub suffix: VecDeque<Fingerprint>,
@@ -53,9 +53,13 @@ impl Streams {
             place.time = time;
         }
         match (&position.mark, body) {
-            // What was known before, or only skipped over, never moves a stream backwards.
+            // What was known before, or only skipped over, never moves a stream backwards. Where
+            // it moves it, the leader of the last message says nothing of what stands there.
             (Mark::Next(next), Body::Duplicate | Body::Moved { .. }) => {
-                place.next = place.next.max(Some(*next));
+                if place.next < Some(*next) {
+                    place.next = Some(*next);
+                    place.leader_epoch = position.leader_epoch;
+                }
             }
             // Behind an accepted cut another leader's log begins.
             (Mark::Next(next), Body::Start { .. }) => {
@@ -197,10 +201,29 @@ mod tests {
         position.leader_epoch = Some(7);
         streams.take(&position, &START, UnixMillis(1));
         assert_eq!(streams.positions("orders")[0].leader_epoch, Some(7));
-        take(&mut streams, &stream, 10, &Body::moved());
+        for next in [5, 9] {
+            take(&mut streams, &stream, next, &Body::moved());
+            take(&mut streams, &stream, next, &Body::Duplicate);
+        }
         assert_eq!(streams.positions("orders")[0].leader_epoch, Some(7));
         take(&mut streams, &stream, 3, &START);
         assert_eq!(streams.positions("orders")[0].leader_epoch, None);
+    }
+
+    #[test]
+    fn behind_what_was_skipped_over_the_last_messages_leader_says_nothing() {
+        let (mut streams, stream) = (Streams::default(), partition("c", 1, 0));
+        let mut position = Position::new(stream.clone(), Mark::Next(Offset(9)));
+        position.leader_epoch = Some(7);
+        streams.take(&position, &START, UnixMillis(1));
+        // Sent again by its publisher, and written by a later leader.
+        (position.mark, position.leader_epoch) = (Mark::Next(Offset(10)), Some(8));
+        streams.take(&position, &Body::Duplicate, UnixMillis(1));
+        assert_eq!(streams.positions("orders")[0].leader_epoch, Some(8));
+        // Markers of whatever leader.
+        take(&mut streams, &stream, 12, &Body::moved());
+        assert_eq!(streams.positions("orders")[0].leader_epoch, None);
+        assert_eq!(nexts(&streams), [12]);
     }
 
     #[test]

@@ -218,7 +218,7 @@ fn report(catalog: &Catalog, recovery: &wal::Recovery) {
     );
 }
 
-/// After a restart every series is there before the first message is.
+/// After a restart the series of every partition that is found are there before its first message.
 fn show_positions(positions: &[Position], last: Seq, metrics: &Metrics) {
     metrics.wal.durable_seq.set(last.0 as i64);
     for position in positions {

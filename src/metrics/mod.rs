@@ -6,8 +6,10 @@
 mod letters;
 mod source;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -163,25 +165,51 @@ impl Metrics {
 
     /// The text exposition format.
     pub fn render(&self) -> String {
-        let mut text = Vec::new();
-        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
-            Err(error) => format!("# the metrics could not be encoded: {error}\n"),
+        encode(&self.registry.gather())
+    }
+
+    /// Without the series of streams that are not `assigned`. What was given out of a partition is
+    /// still logged and applied when that is no longer there: its series would come back, and
+    /// stand still for ever.
+    pub fn render_assigned(&self, assigned: &BTreeSet<StreamLabels>) -> String {
+        let mut families = self.registry.gather();
+        for family in &mut families {
+            family.mut_metric().retain(|series| {
+                let of = |name| series.get_label().iter().find(|label| label.name() == name);
+                let [Some(source), Some(topic), Some(partition)] =
+                    ["source", "topic", "partition"].map(of)
+                else {
+                    return true;
+                };
+                let values = [source, topic, partition].map(|label| label.value().to_owned());
+                assigned.contains(&StreamLabels(values))
+            });
         }
+        families.retain(|family| !family.get_metric().is_empty());
+        encode(&families)
+    }
+}
+
+fn encode(families: &[MetricFamily]) -> String {
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(families, &mut text) {
+        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) => format!("# the metrics could not be encoded: {error}\n"),
     }
 }
 
 /// The values of the labels `source`, `topic` and `partition`.
-pub struct StreamLabels<'a>(&'a str, &'a str, String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamLabels([String; 3]);
 
-pub fn stream_labels(stream: &Stream) -> StreamLabels<'_> {
+pub fn stream_labels(stream: &Stream) -> StreamLabels {
     let partition = stream.partition().map_or_else(|| "-".to_owned(), |number| number.to_string());
-    StreamLabels(stream.source(), stream.name(), partition)
+    StreamLabels([stream.source().to_owned(), stream.name().to_owned(), partition])
 }
 
-impl StreamLabels<'_> {
+impl StreamLabels {
     pub fn each(&self) -> [&str; 3] {
-        [self.0, self.1, &self.2]
+        self.0.each_ref().map(String::as_str)
     }
 }
 
@@ -297,5 +325,38 @@ mod tests {
         assert!(text.contains(
             r#"pointd_source_received_total{partition="0",source="orders",topic="points"} 1"#
         ));
+    }
+
+    #[test]
+    fn a_stream_that_is_gone_shows_nothing_whoever_counts_it_afterwards() {
+        let stream = |partition| Stream::Partition {
+            source: "orders".into(),
+            cluster: "c".into(),
+            topic: "points".into(),
+            topic_id: None,
+            partition,
+        };
+        let metrics = Metrics::new();
+        metrics.wal.durable_seq.set(7);
+        metrics.source.reconnects.with_label_values(&["orders"]).inc();
+        let count = |stream: &Stream| {
+            let labels = stream_labels(stream);
+            metrics.source.decoded.with_label_values(&labels.each()).inc();
+            metrics.source.applied_offset.with_label_values(&labels.each()).set(1);
+            metrics.source.lag_seconds.with_label_values(&labels.each()).set(0.5);
+        };
+        let (here, gone) = (stream(1), stream(2));
+        [&here, &gone].into_iter().for_each(&count);
+        metrics.source.forget(&gone);
+        // Of what was taken before, something is applied later.
+        count(&gone);
+        let text = metrics.render_assigned(&BTreeSet::from([stream_labels(&here)]));
+        assert_eq!(text.matches("partition=\"1\"").count(), 3, "{text}");
+        assert!(!text.contains("partition=\"2\""), "{text}");
+        assert!(text.contains("reconnects_total{source=\"orders\"} 1"), "{text}");
+        assert!(text.contains("pointd_wal_durable_seq 7"), "{text}");
+        // Nothing but the header of a metric without a series would be left.
+        let text = metrics.render_assigned(&BTreeSet::new());
+        assert!(!text.contains("pointd_source_decoded_total"), "{text}");
     }
 }

@@ -15,6 +15,9 @@ pub struct SourceMetrics {
     pub committed_offset: IntGaugeVec,
     pub end_offset: IntGaugeVec,
     pub lag_seconds: GaugeVec,
+    /// A queue's.
+    pub waiting: IntGaugeVec,
+    pub state: IntGaugeVec,
     pub paused: IntGaugeVec,
     pub halted: IntGaugeVec,
     pub unreadable: IntGaugeVec,
@@ -79,9 +82,19 @@ pub(super) fn source(make: &Make<'_>) -> SourceMetrics {
         committed_offset,
         end_offset,
         lag_seconds: lag_seconds(make, stream),
+        waiting: make.gauges(
+            "pointd_source_waiting_messages",
+            "Messages that wait in a queue, as its broker said last.",
+            stream,
+        ),
+        state: make.gauges(
+            "pointd_source_state",
+            "1 for the state that a source is in, 0 for all others.",
+            &["source", "state"],
+        ),
         paused: make.gauges(
             "pointd_source_paused",
-            "1 while fetching is paused because the log is behind.",
+            "1 while fetching is paused: the log, the disk, applying or dead letters press.",
             &["source"],
         ),
         halted: make.gauges(

@@ -24,7 +24,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// Connecting, or waiting for its topics or its queue to exist.
+    /// Connecting, or waiting for its topics to exist.
     Starting,
     Running,
     /// Nothing is fetched for the moment; it goes on by itself.
@@ -42,6 +42,31 @@ pub enum State {
         error: String,
     },
     Stopped,
+}
+
+impl State {
+    /// All of them, as [`State::name`] gives them.
+    pub const NAMES: [&str; 6] =
+        ["starting", "running", "paused", "halted", "reconnecting", "stopped"];
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Running => "running",
+            State::Paused { .. } => "paused",
+            State::Halted { .. } => "halted",
+            State::Reconnecting { .. } => "reconnecting",
+            State::Stopped => "stopped",
+        }
+    }
+
+    /// Whether what the broker said last of ends and what waits still says something.
+    pub fn hears_the_broker(&self) -> bool {
+        match self {
+            State::Starting | State::Running | State::Paused { .. } => true,
+            State::Halted { .. } | State::Reconnecting { .. } | State::Stopped => false,
+        }
+    }
 }
 
 /// Whether a stream is consumed.
@@ -177,6 +202,11 @@ impl Status {
         *lock(&self.refused) = topics;
     }
 
+    /// Why the broker says nothing of this topic, if it does not.
+    pub fn refused(&self, topic: &str) -> Option<String> {
+        lock(&self.refused).get(topic).cloned()
+    }
+
     pub fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Ordering::Relaxed);
     }
@@ -288,5 +318,6 @@ mod tests {
         assert_eq!(report["streams"][0]["state"], "halted");
         assert_eq!(report["streams"][0]["why"], "a gap");
         assert_eq!(report["streams"][0]["last_message_time"], 78);
+        assert_eq!(report["state"], status.state().name());
     }
 }

@@ -154,6 +154,14 @@ impl Kafka {
         });
     }
 
+    /// From the next start on.
+    pub fn set_property(&self, name: &str, value: &str) {
+        let path = self.directory.path().join("server.properties");
+        // Of two the last one counts.
+        let properties = fs::read_to_string(&path).unwrap() + &format!("{name}={value}\n");
+        fs::write(path, properties).unwrap();
+    }
+
     /// With a password for SCRAM-SHA-256.
     pub fn add_user(&self, name: &str, password: &str) {
         let done = Command::new("java")

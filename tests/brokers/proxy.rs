@@ -23,6 +23,8 @@ struct Shared {
     stalled: AtomicBool,
     /// Nor of the connections before this one.
     stalled_below: AtomicU64,
+    /// What clients send is lost.
+    muted: AtomicBool,
     /// Connections are closed as soon as they come.
     refusing: AtomicBool,
     /// Bytes a second and direction; 0 is no bound.
@@ -75,6 +77,12 @@ impl Proxy {
         self.shared.stalled_below.store(self.accepted(), Ordering::Relaxed);
     }
 
+    /// What clients send is lost, acks for one; what they are sent is passed on. A connection
+    /// that was muted is of no more use.
+    pub fn mute_clients(&self, muted: bool) {
+        self.shared.muted.store(muted, Ordering::SeqCst);
+    }
+
     pub fn refuse(&self, refusing: bool) {
         self.shared.refusing.store(refusing, Ordering::Relaxed);
         if refusing {
@@ -113,17 +121,17 @@ impl Shared {
             }
             let target = self.target.load(Ordering::Relaxed) as u16;
             let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
-            for (from, to) in [(&client, &server), (&server, &client)] {
+            for (up, from, to) in [(true, &client, &server), (false, &server, &client)] {
                 let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                 let shared = Arc::clone(&self);
-                thread::spawn(move || shared.pass(number, from, to));
+                thread::spawn(move || shared.pass(number, up, from, to));
             }
             self.open.lock().unwrap().extend([client, server]);
         }
     }
 
-    /// One direction, until either end goes.
-    fn pass(&self, number: u64, mut from: TcpStream, mut to: TcpStream) {
+    /// One direction, `up` from a client, until either end goes.
+    fn pass(&self, number: u64, up: bool, mut from: TcpStream, mut to: TcpStream) {
         from.set_nonblocking(false).unwrap();
         let _ = from.set_read_timeout(Some(LOOK));
         let mut buffer = vec![0; 64 << 10];
@@ -143,6 +151,7 @@ impl Shared {
             let share = share.min(buffer.len());
             match from.read(&mut buffer[..share]) {
                 Ok(0) => break,
+                Ok(_) if up && self.muted.load(Ordering::SeqCst) => {}
                 Ok(read) if to.write_all(&buffer[..read]).is_err() => break,
                 Ok(_) => {}
                 Err(error)
@@ -186,6 +195,10 @@ fn it_passes_on_cuts_and_stalls() {
     client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     client.read_exact(&mut echoed).unwrap();
     assert_eq!((&echoed, proxy.accepted()), (b"late", 1));
+    proxy.mute_clients(true);
+    client.write_all(b"lost").unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert!(client.read_exact(&mut echoed).is_err());
     proxy.cut();
     assert_eq!(client.read(&mut echoed).unwrap_or(0), 0);
 }

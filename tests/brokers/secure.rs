@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pointd::source::kafka::KafkaSettings;
+
 use super::free_ports;
 use super::kafka::Kafka;
+use crate::sources::kafka_settings;
 
 pub const USER: &str = "pointd";
 pub const PASSWORD: &str = "a-secret-of-the-test";
@@ -50,6 +53,45 @@ fn certificates(directory: &Path) {
 
 impl Secure {
     pub fn start(check: &str) -> Option<Secure> {
+        Secure::start_with(check, "")
+    }
+
+    /// Whoever comes with a password may do nothing, until that is allowed.
+    pub fn start_with_rights(check: &str) -> Option<Secure> {
+        Secure::start_with(
+            check,
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+             super.users=User:ANONYMOUS\n",
+        )
+    }
+
+    /// Whether the user may do everything. The broker is started anew for it.
+    pub fn allow(&mut self, allowed: bool) {
+        let users = match allowed {
+            true => format!("User:ANONYMOUS;User:{USER}"),
+            false => "User:ANONYMOUS".to_owned(),
+        };
+        self.kafka.stop();
+        self.kafka.set_property("super.users", &users);
+        self.kafka.restart();
+    }
+
+    /// Of a source that comes with the password.
+    pub fn settings(&self, topic: &str) -> KafkaSettings {
+        let mut settings = kafka_settings(&self.bootstrap, topic);
+        for (name, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-256"),
+            ("sasl.username", USER),
+            ("sasl.password", PASSWORD),
+            ("ssl.ca.location", self.ca.to_str().unwrap()),
+        ] {
+            settings.properties.0.insert(name.into(), value.into());
+        }
+        settings
+    }
+
+    fn start_with(check: &str, more: &str) -> Option<Secure> {
         let directory = tempfile::tempdir().unwrap();
         certificates(directory.path());
         let [own] = free_ports();
@@ -66,7 +108,7 @@ impl Secure {
                  ssl.keystore.location={}\n\
                  sasl.enabled.mechanisms=SCRAM-SHA-256\n\
                  listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=\
-                 org.apache.kafka.common.security.scram.ScramLoginModule required;\n",
+                 org.apache.kafka.common.security.scram.ScramLoginModule required;\n{more}",
                 store.display()
             )
         })?;

@@ -11,7 +11,7 @@ use rdkafka::message::Headers;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::publish::{Publisher, Text};
-use super::{Daemon, Fault, ledger, meet};
+use super::{Daemon, Fault, Repeats, ledger, meet};
 use crate::brokers::kafka::Kafka;
 use crate::brokers::proxy::Proxy;
 use crate::harness::pause_for;
@@ -80,24 +80,25 @@ const FAULTS: &[Fault<World>] = &[
     }),
 ];
 
-fn section(bootstrap: &str) -> String {
+fn section(bootstrap: &str, repeats: Repeats) -> String {
     format!(
-        "[[source]]\nname = \"s\"\ncollection = \"c\"\nmessage_id_window = 10000\n[source.kafka]\n\
+        "[[source]]\nname = \"s\"\ncollection = \"c\"\nmessage_id_window = {}\n[source.kafka]\n\
          brokers = \"{bootstrap}\"\ntopics = [\"{TOPIC}\"]\ngroup = \"tormented\"\n\
          commit_interval = \"100ms\"\nmetadata_interval = \"300ms\"\n\
          [source.kafka.properties]\n\"reconnect.backoff.max.ms\" = \"200\"\n\
-         \"socket.timeout.ms\" = \"2000\"\n"
+         \"socket.timeout.ms\" = \"2000\"\n",
+        repeats.window()
     )
 }
 
 /// Meets every fault, `rounds` times, and compares what was recorded and what is seen.
-fn torment(rounds: usize) {
+fn torment(rounds: usize, repeats: Repeats) {
     let proxy = Proxy::start(0);
     let Some(kafka) = Kafka::start_behind(&proxy, "faults of Apache Kafka") else { return };
     kafka.create_topic(TOPIC, PARTITIONS);
     let publisher = Publisher::kafka(&kafka, TOPIC, PARTITIONS, Text::Any);
-    publisher.control.repeat_percent.store(10, Ordering::Relaxed);
-    let daemon = Daemon::start(&section(&format!("127.0.0.1:{}", proxy.port())));
+    publisher.control.repeat_percent.store(repeats.percent(), Ordering::Relaxed);
+    let daemon = Daemon::start(&section(&format!("127.0.0.1:{}", proxy.port()), repeats));
     let mut world = World { kafka, proxy, daemon, publisher };
     meet(&mut world, FAULTS, rounds, |world| &world.daemon);
     world.finish();
@@ -164,11 +165,16 @@ pub fn published(kafka: &Kafka, topic: &str) -> HashMap<(i32, u64), u64> {
 
 #[test]
 fn no_fault_of_kafka_loses_or_repeats_a_message() {
-    torment(1);
+    torment(1, Repeats::Window);
+}
+
+#[test]
+fn no_fault_of_kafka_loses_or_repeats_a_message_that_has_an_offset_alone() {
+    torment(1, Repeats::Never);
 }
 
 #[test]
 #[ignore = "twenty times each fault: make soak"]
 fn soak_faults_of_kafka() {
-    torment(20);
+    torment(20, Repeats::Window);
 }

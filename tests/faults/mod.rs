@@ -4,6 +4,7 @@
 //! Each fault is met a few times in `make test` and at least twenty times in `make soak`.
 
 mod compaction;
+mod drain;
 mod kafka;
 mod ledger;
 mod model;
@@ -23,6 +24,30 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Something that goes wrong in a world of brokers, publisher and daemon.
 pub type Fault<W> = (&'static str, fn(&mut W));
 
+/// Whether the publisher sends messages again under their message-id, which a window recognises.
+/// Without it, everything that comes twice must be recognised by its position.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Repeats {
+    Never,
+    Window,
+}
+
+impl Repeats {
+    pub fn percent(self) -> u64 {
+        match self {
+            Repeats::Never => 0,
+            Repeats::Window => 10,
+        }
+    }
+
+    pub fn window(self) -> u64 {
+        match self {
+            Repeats::Never => 0,
+            Repeats::Window => 10_000,
+        }
+    }
+}
+
 /// Meets every fault, `rounds` times, and each time waits until messages come through again.
 fn meet<W>(world: &mut W, faults: &[Fault<W>], rounds: usize, daemon: fn(&W) -> &Daemon) {
     for round in 1..=rounds {
@@ -32,6 +57,17 @@ fn meet<W>(world: &mut W, faults: &[Fault<W>], rounds: usize, daemon: fn(&W) -> 
             fault(world);
             daemon(world).wait_for_more(name);
             eprintln!("round {round}: {name}: over after {:?}", began.elapsed());
+        }
+    }
+}
+
+/// Where its sources stand, if whoever waits for it gives up.
+struct LastWords<'a>(&'a Pointd);
+
+impl Drop for LastWords<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:#}", self.0.get("/sources"));
         }
     }
 }
@@ -87,8 +123,10 @@ impl Daemon {
     /// Waits until so many messages are applied.
     #[track_caller]
     pub fn wait_for(&self, messages: u64, why: &str) {
-        let said = || format!("{messages} messages after {why}");
-        self.pointd().wait_until(&said(), PATIENCE, |_| self.messages() >= messages);
+        let said = format!("{messages} messages after {why}");
+        let last_words = LastWords(self.pointd());
+        self.pointd().wait_until(&said, PATIENCE, |_| self.messages() >= messages);
+        drop(last_words);
     }
 
     /// Waits until more messages than before are applied: it is over the fault.

@@ -130,6 +130,7 @@ fn no_more_than_prefetch_is_in_flight() {
     bench.wait_for_messages(20);
     until("the broker to hold the rest", LIMIT, || rabbit.ready(&queue) == 80);
     assert_eq!(bench.message_count(), 20);
+    bench.wait_for_report("what waits", |report| report.streams[0].waiting == Some(80));
     bench.stop_at_once(source);
 }
 

@@ -5,8 +5,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use pointd::position::{Mark, Offset};
 use pointd::source::amqp::{AmqpSettings, StreamStart};
 use pointd::source::kafka::GapPolicy;
-use pointd::source::status::{Kind, StreamState};
-use pointd::source::{Order, What};
+use pointd::source::status::{Kind, SourceReport, State, StreamState};
+use pointd::source::{Order, Pressure, What};
 
 use super::amqp::{settings, start};
 use super::outlet::Bench;
@@ -164,6 +164,53 @@ fn a_stream_made_anew_under_its_name_halts() {
     bench.wait_for_messages(10);
     assert_eq!(starts(&bench), [Mark::Next(Offset(0))]);
     assert_eq!(bench.values(None), numbers(0..10).collect::<Vec<_>>());
+    bench.stop(source);
+}
+
+#[test]
+fn a_stream_made_anew_while_it_is_read_halts() {
+    let Some(rabbit) = RabbitMq::shared("a stream made anew under its consumer") else { return };
+    let queue = unique("anew-under");
+    declare(rabbit, &queue, &[]);
+    rabbit.publish(&queue, numbers(0..100));
+    let bench = Bench::new(Kind::Amqp, true);
+    let source = start(&bench, &stream_settings(rabbit, &queue));
+    bench.wait_for_messages(100);
+    rabbit.delete(&queue);
+    declare(rabbit, &queue, &[]);
+    rabbit.publish(&queue, numbers(0..10));
+    wait_for_halt(&bench, "made anew");
+    bench.stop(source);
+}
+
+#[test]
+fn the_end_of_a_stream_is_told_also_while_nothing_is_read() {
+    let Some(rabbit) = RabbitMq::shared("the end of a stream") else { return };
+    let queue = unique("end");
+    declare(rabbit, &queue, &[]);
+    rabbit.publish(&queue, numbers(0..100));
+    let bench = Bench::new(Kind::Amqp, true);
+    let source = start(&bench, &stream_settings(rabbit, &queue));
+    bench.wait_for_messages(100);
+    let ends_at = |end| {
+        let told = move |report: &SourceReport| report.streams[0].end == Some(Offset(end));
+        bench.wait_for_report("the end", told);
+    };
+    ends_at(100);
+    bench.set_pressure(Some(Pressure::DiskFull));
+    bench.wait_for_report("the pause", |report| matches!(report.state, State::Paused { .. }));
+    rabbit.publish(&queue, numbers(100..150));
+    ends_at(150);
+    let shown = bench.metrics.source.end_offset.with_label_values(&["test", &queue, "-"]);
+    assert_eq!(shown.get(), 150);
+    bench.set_pressure(None);
+    bench.wait_for_messages(150);
+    // Between two looks it is what was delivered, at least.
+    for number in 150..160 {
+        rabbit.publish(&queue, numbers(number..number + 1));
+        bench.wait_for_messages(number as usize + 1);
+        assert!(bench.report().streams[0].end >= Some(Offset(number.into())));
+    }
     bench.stop(source);
 }
 

@@ -1,14 +1,10 @@
 //! RabbitMQ through the real binary.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 
 use super::unique;
+use crate::brokers::proxy::Proxy;
 use crate::brokers::rabbitmq::RabbitMq;
 use crate::harness::{PATIENCE, Pointd, Setup};
 
@@ -23,6 +19,10 @@ const COLLECTION: &str = "[collections.c]\nsize = 1\ndistance = \"Dot\"\n";
 
 fn point(id: u64) -> String {
     format!(r#"{{"collection": "c", "upsert": {{"points": [{{"id": {id}, "vector": [{id}]}}]}}}}"#)
+}
+
+fn url_of(proxy: &Proxy) -> String {
+    format!("amqp://guest:guest@127.0.0.1:{}/%2f", proxy.port())
 }
 
 fn records(pointd: &Pointd, kind: &str) -> u64 {
@@ -50,6 +50,8 @@ fn a_quorum_queue_without_a_dead_letter_exchange_is_warned_about() {
     let warned: Vec<&str> =
         log.lines().filter(|line| line.contains("without x-dead-letter-exchange")).collect();
     assert!(warned.len() == 1 && warned[0].contains(&queues[0]), "{log}");
+    // Asking is refused, which is the answer and no fault.
+    assert!(!log.contains("inequivalent arg"), "{log}");
 }
 
 #[test]
@@ -88,68 +90,21 @@ fn what_a_publisher_sends_again_is_applied_once_also_after_a_restart() {
     assert_eq!(pointd.count("c"), 4);
 }
 
-/// A TCP proxy that can stop passing anything on without closing a connection.
-struct Proxy {
-    port: u16,
-    frozen: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    fn new(to: u16) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let frozen = Arc::new(AtomicBool::new(false));
-        let freeze = frozen.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", to)));
-                let Ok(server) = server else { continue };
-                // A connection made while frozen is a new one, which passes.
-                let frozen = match freeze.load(Ordering::SeqCst) {
-                    true => Arc::new(AtomicBool::new(false)),
-                    false => freeze.clone(),
-                };
-                pass_on(client.try_clone().unwrap(), server.try_clone().unwrap(), frozen.clone());
-                pass_on(server, client, frozen);
-            }
-        });
-        Proxy { port, frozen }
-    }
-}
-
-fn pass_on(mut from: TcpStream, mut to: TcpStream, frozen: Arc<AtomicBool>) {
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(count) = from.read(&mut buffer) {
-            if frozen.load(Ordering::SeqCst) {
-                // Held open, and nothing passes, for as long as the test runs.
-                loop {
-                    std::thread::park();
-                }
-            }
-            if count == 0 || to.write_all(&buffer[..count]).is_err() {
-                break;
-            }
-        }
-        let _ = to.shutdown(Shutdown::Both);
-    });
-}
-
 #[test]
 fn a_half_open_connection_is_noticed_and_what_comes_again_late_is_recognised() {
     let Some(rabbit) = RabbitMq::shared("a half-open connection") else { return };
     for quorum in [false, true] {
         let queue = unique("half-open");
         rabbit.declare(&queue, quorum);
-        let proxy = Proxy::new(rabbit.port());
-        let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f", proxy.port);
+        let proxy = Proxy::start(rabbit.port());
+        let url = url_of(&proxy);
         let setup = Setup::new();
         setup.configure(&(COLLECTION.to_owned() + &source("s", &url, &queue, "")));
         let pointd = setup.start();
         let created = records(&pointd, "operations");
         rabbit.publish(&queue, (0..500).map(point));
         pointd.wait_until("some of it", PATIENCE, |pointd| pointd.count("c") > 100);
-        proxy.frozen.store(true, Ordering::SeqCst);
+        proxy.stall_present();
         rabbit.publish(&queue, (500..1000).map(point));
         pointd.wait_until("another connection", PATIENCE, |pointd| {
             pointd.metric("pointd_source_reconnects_total{source=\"s\"}").unwrap_or(0.0) >= 1.0
@@ -163,5 +118,35 @@ fn a_half_open_connection_is_noticed_and_what_comes_again_late_is_recognised() {
         pointd.wait_until("the last", PATIENCE, |pointd| pointd.count("c") == 1001);
         println!("{} redeliveries recognised", records(&pointd, "duplicate"));
         assert_eq!(records(&pointd, "operations") - created, 1001, "{}", pointd.log_text());
+    }
+}
+
+#[test]
+fn what_was_logged_and_never_acked_is_recognised_from_the_log_and_from_the_checkpoint() {
+    let Some(rabbit) = RabbitMq::shared("acks that never arrive") else { return };
+    for (quorum, orderly) in [(false, false), (false, true), (true, true)] {
+        let queue = unique("unacked");
+        rabbit.declare(&queue, quorum);
+        let proxy = Proxy::start(rabbit.port());
+        let setup = Setup::new();
+        setup.configure(&(COLLECTION.to_owned() + &source("s", &url_of(&proxy), &queue, "")));
+        let pointd = setup.start();
+        let created = records(&pointd, "operations");
+        pointd.wait_until("the consumer", PATIENCE, |_| rabbit.consumers(&queue) == 1);
+        proxy.mute_clients(true);
+        rabbit.publish(&queue, (0..50).map(point));
+        pointd.wait_until("all of it", PATIENCE, |pointd| pointd.count("c") == 50);
+        match orderly {
+            true => assert!(pointd.terminate().success()),
+            false => pointd.kill_9(),
+        }
+        proxy.cut();
+        proxy.mute_clients(false);
+        rabbit.publish(&queue, [point(50)]);
+        let pointd = setup.start();
+        pointd.wait_until("the last", PATIENCE, |pointd| pointd.count("c") == 51);
+        pointd.wait_until("all acks", PATIENCE, |_| rabbit.ready(&queue) == 0);
+        let counts = (records(&pointd, "operations") - created, records(&pointd, "duplicate"));
+        assert_eq!(counts, (51, 50), "{}", pointd.log_text());
     }
 }

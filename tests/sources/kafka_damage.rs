@@ -77,17 +77,17 @@ impl Cut {
 
 /// Halted, and on acceptance everything that was written since.
 #[track_caller]
-fn halts_and_goes_on(bench: &Bench, had: usize) {
+fn halts_and_goes_on(bench: &Bench, had: usize, next: u64) {
     until("the halt", LIMIT, || why_halted(bench, 0).is_some());
     let why = why_halted(bench, 0).unwrap();
-    assert!(why.contains("100") && why.contains("cut at 50"), "{why}");
+    assert!(why.contains(&format!("is {next}")) && why.contains("cut at 50"), "{why}");
     assert_eq!(bench.message_count(), had);
     let done = accept_gap(bench, None, None).unwrap();
     assert!(done[0].contains("goes on at offset 50"), "{done:?}");
     bench.wait_for_messages(had + 100);
     assert_eq!(bench.values(Some(0))[had..], values(1000..1100).collect::<Vec<_>>());
     assert_eq!(why_halted(bench, 0), None);
-    let start = bench.items().into_iter().find_map(|(_, item)| match item.what {
+    let start = bench.items().into_iter().rev().find_map(|(_, item)| match item.what {
         What::Start { why: Some(why), .. } => Some((why, next_of(&item.position))),
         _ => None,
     });
@@ -105,8 +105,11 @@ fn a_log_that_is_cut_and_written_anew_while_it_is_read_halts() {
     let epoch = |at: usize| bench.messages()[at].0.leader_epoch.unwrap();
     assert!(epoch(0) < epoch(99), "{} {}", epoch(0), epoch(99));
     world.cut();
-    halts_and_goes_on(&bench, 100);
+    halts_and_goes_on(&bench, 100, 100);
     assert!(epoch(99) < epoch(100));
+    // And once more, in what was written since.
+    world.cut();
+    halts_and_goes_on(&bench, 200, 150);
     bench.stop(source);
 }
 
@@ -123,7 +126,7 @@ fn a_log_that_is_cut_and_written_anew_before_a_restart_halts() {
     world.cut();
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, known);
-    halts_and_goes_on(&bench, 0);
+    halts_and_goes_on(&bench, 0, 100);
     bench.stop(source);
 }
 

@@ -136,14 +136,18 @@ fn a_topic_made_anew_while_running_is_noticed() {
     let Some(kafka) = Kafka::shared("topic ids while running") else { return };
     let settings = kafka_settings(&kafka.bootstrap(), &unique("swapped"));
     let topic = settings.topics[0].clone();
-    kafka.create_topic(&topic, 1);
+    kafka.create_topic(&topic, 3);
     kafka.publish(&topic, 0, numbers(0..20));
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, vec![]);
     bench.wait_for_messages(20);
+    assert_eq!(bench.report().streams.len(), 3);
     kafka.delete_topic(&topic);
+    // With fewer partitions: what is not there is not shown.
     kafka.create_topic(&topic, 1);
     until("the halt", LIMIT, || why(&bench, 0).is_some());
+    bench.wait_for_report("the others' end", |report| report.streams.len() == 1);
+    assert!(!bench.metrics.render().contains("partition=\"2\""), "{}", bench.metrics.render());
     assert_eq!(bench.message_count(), 20);
     bench.stop(source);
 }

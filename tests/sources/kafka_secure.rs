@@ -6,19 +6,13 @@ use pointd::source::kafka::KafkaSettings;
 use pointd::source::status::{Kind, State};
 
 use super::outlet::Bench;
-use super::{LIMIT, kafka_settings, numbers, start_kafka, unique, why_halted};
-use crate::brokers::secure::{PASSWORD, Secure, USER};
+use super::{LIMIT, numbers, start_kafka, unique, why_halted};
+use crate::brokers::secure::{PASSWORD, Secure};
 use crate::brokers::until;
 
 fn settings(secure: &Secure, topic: &str, ca: &Path, password: &str) -> KafkaSettings {
-    let mut settings = kafka_settings(&secure.bootstrap, topic);
-    for (name, value) in [
-        ("security.protocol", "SASL_SSL"),
-        ("sasl.mechanism", "SCRAM-SHA-256"),
-        ("sasl.username", USER),
-        ("sasl.password", password),
-        ("ssl.ca.location", ca.to_str().unwrap()),
-    ] {
+    let mut settings = secure.settings(topic);
+    for (name, value) in [("sasl.password", password), ("ssl.ca.location", ca.to_str().unwrap())] {
         settings.properties.0.insert(name.into(), value.into());
     }
     settings

@@ -1,7 +1,7 @@
 //! Which topics are read: patterns, topics that come and go, and where a new source begins.
 
 use pointd::source::What;
-use pointd::source::kafka::{Claims, GapPolicy, KafkaSettings, KafkaSource, Start};
+use pointd::source::kafka::{GapPolicy, KafkaSettings, Start};
 use pointd::source::status::{Kind, State};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
@@ -156,40 +156,4 @@ fn a_message_id_in_the_headers_is_the_messages_identity() {
     assert_eq!(print.body, xxhash_rust::xxh3::xxh3_128(b"v"));
     assert_eq!(messages[1].0.identity, None);
     bench.stop(source);
-}
-
-#[test]
-fn a_partition_that_another_source_reads_is_halted_and_says_so() {
-    let Some(kafka) = Kafka::shared("two sources") else { return };
-    let topic = unique("shared");
-    kafka.create_topic(&topic, 1);
-    kafka.publish(&topic, 0, numbers(0..10));
-    let claims = Claims::default();
-    let start = |name: &str, bench: &Bench| {
-        let source = KafkaSource {
-            name: name.into(),
-            settings: kafka_settings(&kafka.bootstrap(), &topic),
-            positions: vec![],
-            identify: false,
-            embedded: None,
-            claims: claims.clone(),
-        };
-        source.spawn(bench.wiring()).unwrap()
-    };
-    let (first, second) = (Bench::new(Kind::Kafka, true), Bench::new(Kind::Kafka, true));
-    let one = start("one", &first);
-    first.wait_for_messages(10);
-    let two = start("two", &second);
-    until("the halt", LIMIT, || why_halted(&second, 0).is_some());
-    assert!(why_halted(&second, 0).unwrap().contains("\"one\""));
-    let told = accept_gap(&second, None, None).unwrap();
-    assert!(told[0].contains("stays halted"), "{told:?}");
-    assert_eq!(second.message_count(), 0);
-    first.stop(one);
-    second.stop(two);
-    // Nobody reads it any more.
-    let third = Bench::new(Kind::Kafka, true);
-    let two = start("two", &third);
-    third.wait_for_messages(10);
-    third.stop(two);
 }

@@ -1,12 +1,14 @@
 //! Sources against real brokers, with an outlet in memory.
 
 mod amqp;
+mod amqp_lost;
 mod amqp_pressure;
 mod amqp_streams;
 mod amqp_tls;
 mod amqp_whole;
 mod embedded;
 mod full_disk;
+mod kafka_claims;
 mod kafka_coordinator;
 mod kafka_damage;
 mod kafka_faults;
@@ -14,6 +16,7 @@ mod kafka_gaps;
 mod kafka_halts;
 mod kafka_offsets;
 mod kafka_order;
+mod kafka_rights;
 mod kafka_secure;
 mod kafka_topics;
 pub mod outlet;

@@ -125,17 +125,21 @@ async fn a_source_is_joined_with_what_the_log_has_of_it() {
     assert_eq!(old["streams"][0]["applied"], 7);
 }
 
+fn deleting() -> operation::Body {
+    let delete = operation::decode_message(
+        br#"{"collection": "demo", "delete": {"points": [1]}}"#,
+        None,
+        &operation::Limits { message_bytes_max: 1000 },
+    );
+    operation::Body::Message(delete.unwrap())
+}
+
 #[tokio::test]
 async fn lag_in_seconds_is_the_age_of_what_was_applied_last() {
     let mut fixture = Fixture::with_points().await;
     let zero = partition("orders", 0);
-    let delete = crate::operation::decode_message(
-        br#"{"collection": "demo", "delete": {"points": [1]}}"#,
-        None,
-        &crate::operation::Limits { message_bytes_max: 1000 },
-    );
     // `Direct` gives every record the same time, in 2023.
-    fixture.direct.apply(at(&zero, 5), operation::Body::Message(delete.unwrap()));
+    fixture.direct.apply(at(&zero, 5), deleting());
     let lag = async |fixture: &mut Fixture, end| {
         let status = Status::new("orders", Kind::Kafka);
         status.stream(&zero).set_end(Offset(end));
@@ -244,6 +248,59 @@ async fn requests_are_counted_by_route_and_status() {
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("some/where"));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_no_longer_assigned_is_not_in_the_metrics() {
+    let mut fixture = Fixture::with_points().await;
+    let (zero, one) = (partition("orders", 0), partition("orders", 1));
+    let status = Status::new("orders", Kind::Kafka);
+    status.stream(&zero).set_end(Offset(0));
+    fixture.doors.sources = Arc::new(Told { reports: vec![status.report()], durable: None });
+    for stream in [&zero, &one] {
+        // As at a restart, and by what is still applied.
+        let labels = crate::metrics::stream_labels(stream);
+        let durable = &fixture.doors.metrics.source.durable_offset;
+        durable.with_label_values(&labels.each()).set(5);
+    }
+    let (_, text) = fixture.ask("GET", "/metrics", "").await;
+    let series = |name: &str, partition: i32| {
+        let labels = format!("partition=\"{partition}\",source=\"orders\",topic=\"points\"");
+        text.contains(&format!("pointd_source_{name}{{{labels}}}"))
+    };
+    assert!(series("durable_offset", 0) && series("lag_seconds", 0), "{text}");
+    assert!(!series("durable_offset", 1), "{text}");
+}
+
+#[tokio::test]
+async fn while_its_broker_is_away_nobody_says_that_a_stream_is_caught_up() {
+    let mut fixture = Fixture::with_points().await;
+    let status = Status::new("orders", Kind::Kafka);
+    let stream = partition("orders", 0);
+    // What the log has of it, and no more than that when the broker was last heard.
+    fixture.direct.apply(at(&stream, 1), deleting());
+    status.stream(&stream).set_end(Offset(1));
+    status.stream(&stream).set_waiting(7);
+    for (state, name, caught_up) in [
+        (State::Running, "running", true),
+        (
+            State::Reconnecting { since: UnixMillis(1), error: "refused".into() },
+            "reconnecting",
+            false,
+        ),
+        (State::Halted { since: UnixMillis(1), why: "a bad message".into() }, "halted", false),
+    ] {
+        status.set_state(state);
+        fixture.doors.sources = Arc::new(Told { reports: vec![status.report()], durable: None });
+        let (_, text) = fixture.ask("GET", "/metrics", "").await;
+        let labels = "partition=\"0\",source=\"orders\",topic=\"points\"";
+        let zero = text.contains(&format!("pointd_source_lag_seconds{{{labels}}} 0\n"));
+        assert_eq!(zero, caught_up, "{text}");
+        assert!(text.contains(&format!("pointd_source_waiting_messages{{{labels}}} 7")), "{text}");
+        let states = text.lines().filter(|line| line.starts_with("pointd_source_state{"));
+        let is = format!("pointd_source_state{{source=\"orders\",state=\"{name}\"}} 1");
+        assert_eq!(states.filter(|line| line.ends_with(" 1")).collect::<Vec<_>>(), [is]);
+    }
 }
 
 /// The first sentence about what was done.

@@ -22,6 +22,7 @@ mod link;
 mod pause;
 mod session;
 mod settings;
+mod stream_end;
 mod stream_start;
 mod streams;
 mod take;

@@ -10,6 +10,7 @@ use prometheus::IntCounter;
 
 use super::deliveries::Deliveries;
 use super::link::{CONNECT_TIMEOUT, Link};
+use super::stream_end::EndWatch;
 use super::streams::Jump;
 use super::take::Run;
 use super::watch::{Watch, lost};
@@ -87,6 +88,8 @@ pub struct Session<'a> {
     /// Deliveries of this session.
     pub(super) taken: u64,
     pub(super) watch: Watch,
+    /// Of a stream.
+    pub(super) end_watch: EndWatch,
 }
 
 impl<'a> Session<'a> {
@@ -122,6 +125,7 @@ impl<'a> Session<'a> {
             refused_since: None,
             taken: 0,
             watch: Watch::new(),
+            end_watch: EndWatch::new(),
         }
     }
 
@@ -244,6 +248,7 @@ impl<'a> Session<'a> {
                     self.status.received(count, last);
                     if let Some(next) = next {
                         self.status.set_received(next);
+                        self.passed(next);
                     }
                     self.given.push_back((number, taken.acker));
                     self.refused_since = None;

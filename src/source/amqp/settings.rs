@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn every_node_is_asked_for_the_heartbeat_but_an_address_may_have_its_own() {
+        let mut settings = AmqpSettings::new("amqp://one", "q");
+        settings.heartbeat = Duration::from_secs(7);
+        settings.hosts = vec!["two".into(), "three".into()];
+        let heartbeats = |settings: &AmqpSettings| -> Vec<Option<u16>> {
+            settings.addresses().unwrap().iter().map(|node| node.query.heartbeat).collect()
+        };
+        assert_eq!(heartbeats(&settings), [Some(7); 2]);
+        settings.url.0 = "amqp://one?heartbeat=3".into();
+        assert_eq!(heartbeats(&settings), [Some(3); 2]);
+    }
+
+    #[test]
     fn two_that_read_one_queue_overlap() {
         let of = |url: &str, queue: &str| AmqpSettings::new(url, queue);
         let ours = of("amqp://me:hush@one/points", "q");

@@ -23,11 +23,11 @@ use crate::source::status::StreamState;
 use crate::source::{Item, Order, What};
 
 /// So long nothing comes at the end of a stream that is only asked for where to begin.
-const END_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const END_PAUSE: Duration = Duration::from_secs(1);
 /// So long nothing comes where a decision hangs on it.
-const SILENCE: Duration = Duration::from_secs(5);
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
 /// After so long the end is where it was met last: a busy stream never pauses.
-const END_MAX: Duration = Duration::from_secs(2);
+pub(super) const END_MAX: Duration = Duration::from_secs(2);
 /// Between two looks for an operator's decision.
 const HALTED_TICK: Duration = Duration::from_millis(50);
 
@@ -236,7 +236,7 @@ impl Session<'_> {
     }
 }
 
-async fn looked<T>(look: impl Future<Output = lapin::Result<T>>) -> Result<T, String> {
+pub(super) async fn looked<T>(look: impl Future<Output = lapin::Result<T>>) -> Result<T, String> {
     let looked = tokio::time::timeout(CONNECT_TIMEOUT, look).await;
     looked.map_err(|_| "no answer to a look at the stream")?.map_err(|error| error.to_string())
 }

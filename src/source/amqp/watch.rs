@@ -2,7 +2,8 @@
 //!
 //! A quorum queue that is deleted and at once declared anew cancels nobody: the consumer of the
 //! old one waits for ever, on a connection that is well. So the broker is asked about the queue
-//! now and then, which also tells how many messages wait in it. A stream tells neither.
+//! now and then, which also tells how many messages wait in it. A stream tells neither: there
+//! `stream_end` looks.
 
 use std::time::{Duration, Instant};
 
@@ -66,7 +67,10 @@ impl Watch {
 impl Session<'_> {
     /// Asks if it is time. An error ends the session: it is time to connect again.
     pub(super) async fn watch(&mut self, link: &Link) -> Result<(), String> {
-        if self.settings.is_stream() || Instant::now() < self.watch.due {
+        if self.settings.is_stream() {
+            return self.watch_end(link).await;
+        }
+        if Instant::now() < self.watch.due {
             return Ok(());
         }
         self.watch.due = Instant::now() + INTERVAL;

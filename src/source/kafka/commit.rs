@@ -59,6 +59,13 @@ impl Commits {
         Ok(Commits { offered: VecDeque::new(), in_flight: None, ask, answers })
     }
 
+    #[cfg(test)]
+    pub fn whose_thread_has_ended() -> Commits {
+        let (ask, _) = crossbeam_channel::bounded(1);
+        let (_, answers) = crossbeam_channel::bounded(1);
+        Commits { offered: VecDeque::new(), in_flight: None, ask, answers }
+    }
+
     /// What was given out will not become durable.
     pub fn forget(&mut self) {
         self.offered.clear();

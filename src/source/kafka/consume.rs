@@ -88,73 +88,75 @@ fn new_asker(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>
 }
 
 pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
-    let KafkaSource { name, settings, positions, identify, embedded, claims } = source;
-    let consumer = new_consumer(&settings)?;
-    let asker = new_asker(&settings)?;
+    let asker = new_asker(&source.settings)?;
     let (tell, findings) = crossbeam_channel::bounded(1024);
     let (questions, asked) = crossbeam_channel::bounded(64);
-    let commits = Commits::start(&name, &asker)?;
+    let commits = Commits::start(&source.name, &asker)?;
+    let (name, embedded) = (source.name.clone(), source.embedded.clone());
+    let consume = Consume::new(source, wiring, findings, questions, commits)?;
     let discovery = Discovery {
         source: name.clone(),
         asker,
-        consumer: Some(consumer.clone()),
-        wanted: settings.wanted()?,
-        settings: settings.clone(),
-        is_new: positions.is_empty(),
-        embedded: embedded.clone(),
+        consumer: Some(consume.consumer.clone()),
+        wanted: consume.settings.wanted()?,
+        settings: consume.settings.clone(),
+        is_new: consume.positions.is_empty(),
+        embedded,
         findings: tell,
         questions: asked,
-    };
-    let consume = Consume {
-        name: name.clone(),
-        settings,
-        wiring,
-        commits,
-        consumer,
-        findings,
-        questions: Some(questions),
-        ephemeral: embedded.is_some(),
-        claims,
-        partitions: Partitions::default(),
-        positions,
-        pending: Pending::new(identify),
-        refused: None,
-        intake: Intake::default(),
-        held: None,
-        batches: 0,
-        commit_error: None,
-        reconnecting: false,
-        suspicious: 0,
-        damage_told: None,
-        retries: Vec::new(),
-        assign_failures: 0,
-        broken: None,
-        rebuilt: None,
-        stuck: None,
-        lost: false,
-        accepted: Vec::new(),
-        closing: VecDeque::new(),
     };
     thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
     Ok(thread::Builder::new().name(format!("kafka-{name}")).spawn(move || consume.run())?)
 }
 
 impl Consume {
-    fn run(mut self) {
+    pub(super) fn new(
+        source: KafkaSource,
+        wiring: Wiring,
+        findings: Receiver<Finding>,
+        questions: Sender<Question>,
+        commits: Commits,
+    ) -> KafkaResult<Consume> {
+        let KafkaSource { name, settings, positions, identify, embedded, claims } = source;
+        Ok(Consume {
+            consumer: new_consumer(&settings)?,
+            name,
+            settings,
+            wiring,
+            commits,
+            findings,
+            questions: Some(questions),
+            ephemeral: embedded.is_some(),
+            claims,
+            partitions: Partitions::default(),
+            positions,
+            pending: Pending::new(identify),
+            refused: None,
+            intake: Intake::default(),
+            held: None,
+            batches: 0,
+            commit_error: None,
+            reconnecting: false,
+            suspicious: 0,
+            damage_told: None,
+            retries: Vec::new(),
+            assign_failures: 0,
+            broken: None,
+            rebuilt: None,
+            stuck: None,
+            lost: false,
+            accepted: Vec::new(),
+            closing: VecDeque::new(),
+        })
+    }
+
+    pub(super) fn run(mut self) {
         let mut commit_due = Instant::now() + self.settings.commit_interval;
         // One that ends by itself ends the daemon.
         while !self.wiring.shutdown.is_asked() && !self.lost {
-            self.take_orders();
-            if self.is_held() {
+            if !self.turn() {
                 continue;
             }
-            self.take_findings();
-            self.begin_started();
-            self.take_messages();
-            self.offer();
-            self.yield_to_pressure();
-            self.take_ends();
-            self.rebuild_if_broken();
             // The embedded broker answers no commit, and nobody looks at its lag.
             if !self.ephemeral && Instant::now() >= commit_due {
                 self.commit();
@@ -162,6 +164,22 @@ impl Consume {
             }
         }
         self.stop();
+    }
+
+    /// One turn of everything but commits; false while the gate is closed.
+    pub(super) fn turn(&mut self) -> bool {
+        self.take_orders();
+        if self.is_held() {
+            return false;
+        }
+        self.take_findings();
+        self.begin_started();
+        self.take_messages();
+        self.offer();
+        self.yield_to_pressure();
+        self.take_ends();
+        self.rebuild_if_broken();
+        true
     }
 
     /// Everything that is there, without waiting once there is something to give out.
@@ -225,7 +243,7 @@ impl Consume {
         }
         partition.passed = None;
         let epoch = native::leader_epoch(message);
-        if epoch.is_some_and(|epoch| partition.epoch.is_some_and(|known| epoch < known)) {
+        if epoch.is_some_and(|epoch| partition.epochs.is_older(epoch)) {
             return self.doubt(index, Doubt::Epoch);
         }
         if partition.doubt.take().is_some() && offset > partition.next.0 {
@@ -234,7 +252,7 @@ impl Consume {
         let time = message.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok());
         let time = time.map_or_else(UnixMillis::now, UnixMillis);
         partition.next = Offset(offset + 1);
-        partition.epoch = epoch.or(partition.epoch);
+        partition.epochs.took(partition.next, epoch);
         partition.count(time);
         self.pending.message(index, partition.next, epoch, time, message);
         if self.refused.is_none() && self.is_batch() {

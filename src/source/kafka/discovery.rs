@@ -6,18 +6,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
+use super::ids::Ids;
 use super::opening::Opening;
 use super::place::Present;
 use super::probe::{self, Answer, Question, Unanswered};
 use super::settings::KafkaSettings;
 use super::start::Start;
 use super::topics::{Topics, Wanted};
+use super::turns::between_rounds;
 use super::{Context, native};
 use crate::position::Offset;
 
@@ -100,13 +102,7 @@ struct Survey {
     opening: Option<Opening>,
     /// Told as missing.
     missing: BTreeSet<String>,
-    no_ids_told: bool,
-    /// Whether the cluster ever told an id of a topic.
-    tells_ids: bool,
-    /// Rounds in which it told none.
-    rounds_without_ids: u32,
-    /// It did not answer when it was asked for them.
-    silent_about_ids: bool,
+    ids: Ids,
     cluster: Option<String>,
     refused: BTreeMap<String, String>,
 }
@@ -124,10 +120,7 @@ impl Discovery {
             known: BTreeMap::new(),
             opening: opens.then(Opening::default),
             missing: BTreeSet::new(),
-            no_ids_told: false,
-            tells_ids: false,
-            rounds_without_ids: 0,
-            silent_about_ids: false,
+            ids: Ids::default(),
             cluster: None,
             refused: BTreeMap::new(),
         };
@@ -154,17 +147,8 @@ impl Discovery {
             };
             let next =
                 began + pause.min(self.settings.metadata_interval).max(Duration::from_millis(10));
-            // Rounds and looks may both take long: one question at least comes between two rounds,
-            // and no more than one when the next round is due.
-            loop {
-                match self.questions.recv_deadline(next) {
-                    Ok(question) => self.look(question, answers),
-                    Err(RecvTimeoutError::Timeout) => break,
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-                if Instant::now() >= next {
-                    break;
-                }
+            if !between_rounds(&self.questions, next, |question| self.look(question, answers)) {
+                return;
             }
         }
     }
@@ -211,7 +195,7 @@ impl Discovery {
                 .ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))?,
         };
         self.same_cluster(survey, &cluster);
-        let ids = self.topic_ids(&mut topics, survey)?;
+        let ids = self.topic_ids(&mut topics, &mut survey.ids)?;
         self.tell_refused(survey, &topics);
         for topic in topics.missing.difference(&survey.missing) {
             tracing::warn!(source = self.source, topic, "the topic does not exist; waiting for it");
@@ -300,46 +284,13 @@ impl Discovery {
         self.tell(Finding::Refused(refused));
     }
 
-    /// Empty where the broker tells none. A topic without an id beside others that have one is
-    /// not ready, nor is any at first: whether the broker tells ids shows after some rounds.
-    fn topic_ids(
-        &self,
-        topics: &mut Topics,
-        survey: &mut Survey,
-    ) -> KafkaResult<HashMap<String, Uuid>> {
-        if self.embedded.is_some() || topics.there.is_empty() {
-            return Ok(HashMap::new());
-        }
-        if survey.silent_about_ids && survey.rounds_without_ids >= ROUNDS_GONE {
+    fn topic_ids(&self, topics: &mut Topics, ids: &mut Ids) -> KafkaResult<HashMap<String, Uuid>> {
+        if self.embedded.is_some() || topics.there.is_empty() || !ids.are_asked_for() {
             return Ok(HashMap::new());
         }
         let names: Vec<String> = topics.there.keys().cloned().collect();
-        let ids = match native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT) {
-            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
-                survey.rounds_without_ids = ROUNDS_GONE;
-                HashMap::new()
-            }
-            // One that answers everything else, and never this, is not asked for ever.
-            Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)) if !survey.tells_ids => {
-                survey.silent_about_ids = true;
-                HashMap::new()
-            }
-            answered => answered?,
-        };
-        survey.tells_ids |= !ids.is_empty();
-        if ids.is_empty() {
-            survey.rounds_without_ids = survey.rounds_without_ids.saturating_add(1);
-        }
-        if survey.tells_ids || survey.rounds_without_ids < ROUNDS_GONE {
-            topics.without_ids_unready(&ids);
-        } else if !std::mem::replace(&mut survey.no_ids_told, true) {
-            tracing::warn!(
-                source = self.source,
-                "the broker tells no topic ids: a topic that is \
-                deleted and made anew is noticed by its offsets and leader epochs only"
-            );
-        }
-        Ok(ids)
+        let answer = native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT);
+        ids.answered(&self.source, topics, answer)
     }
 
     /// Whether every partition was found.
@@ -352,7 +303,13 @@ impl Discovery {
     ) -> bool {
         let mut found = Vec::new();
         let mut complete = true;
-        for &partition in partitions.keys().filter(|partition| !known.found.contains(partition)) {
+        let new = partitions.iter().filter(|(partition, _)| !known.found.contains(partition));
+        for (&partition, &has_leader) in new {
+            if !has_leader {
+                // Asking for its ends would take until the time is up.
+                complete = false;
+                continue;
+            }
             match self.present(topic, cluster, known.id, partition) {
                 Ok(present) => {
                     let start = Offset(present.low);

@@ -10,6 +10,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::consume::Consume;
 use super::discovery::{Finding, Found};
+use super::epochs::Epochs;
 use super::native;
 use super::partitions::{Doubt, Partition, Phase};
 use super::pending::{Entry, Index};
@@ -24,7 +25,7 @@ fn changed(partition: &Partition, present: &Present) -> Option<Place> {
         Gap::OtherTopic { found, .. } if present.topic_id == Some(found) => Some(Place::Gap {
             stream: Arc::clone(&partition.stream),
             next: partition.next,
-            epoch: partition.epoch,
+            epoch: partition.epoch(),
             gap: halt.gap.clone(),
         }),
         _ => None,
@@ -97,15 +98,19 @@ impl Consume {
                 continue;
             }
             match place {
-                // It is being read.
-                Place::Resume { .. } if is_here => {}
+                // It is being read, or halted for what it has in itself.
+                Place::Resume { .. } if is_here => resumed.extend(self.is_back(before)),
                 Place::Resume { stream, next, epoch } => {
                     tracing::info!(source = self.name, %stream, %next, "partition resumed");
+                    // The broker may have heard less. One that comes back may have been read
+                    // further than the log has it.
+                    let durable = self.wiring.outlet.durable(&stream);
+                    let durable = durable.map_or(next, |durable| durable.min(next));
                     let index = self.add(stream, Phase::Running, next, high);
                     let partition = &mut self.partitions[index];
-                    // Durable by definition; the broker may have heard less.
-                    partition.durable = Some(next);
-                    partition.epoch = epoch;
+                    partition.show_durable(durable);
+                    partition.durable = Some(durable);
+                    partition.epochs = Epochs::resumed(next, epoch);
                     resumed.push(index);
                 }
                 Place::New => self.start(stream, start, high),
@@ -113,19 +118,33 @@ impl Consume {
                 Place::Gap { stream, next, epoch, gap: Gap::Cut { .. } } => {
                     let index = self.add(stream, Phase::Doubtful, next, high);
                     let partition = &mut self.partitions[index];
-                    partition.epoch = epoch;
+                    partition.epochs = Epochs::resumed(next, epoch);
                     partition.doubt = Some(Doubt::Cut);
                     partition.show_end(high);
                 }
                 Place::Gap { stream: known, next, epoch, gap } => {
                     let index = self.found_gap(known, next, gap, stream, low, high);
                     if self.partitions[index].phase == Phase::Halted {
-                        self.partitions[index].epoch = epoch;
+                        self.partitions[index].epochs = Epochs::resumed(next, epoch);
                     }
                 }
             }
         }
         self.fetch(&resumed);
+    }
+
+    /// One that is halted because another cluster answered, and now its own does again.
+    fn is_back(&mut self, index: Option<Index>) -> Option<Index> {
+        let index = index?;
+        let partition = &mut self.partitions[index];
+        let halt = partition.halt.as_ref()?;
+        if !matches!(halt.gap, Gap::OtherCluster { .. }) {
+            return None;
+        }
+        tracing::info!(source = self.name, stream = %partition.stream, next = %partition.next,
+            "its own cluster answers again: partition resumed");
+        partition.run();
+        Some(index)
     }
 
     pub(super) fn add(
@@ -225,7 +244,7 @@ impl Consume {
             let (topic, number) = (partition.topic(), partition.number());
             let next = KafkaOffset::Offset(i64::try_from(partition.next.0).unwrap_or(i64::MAX));
             list.add_partition_offset(topic, number, next)?;
-            if let Some(epoch) = partition.epoch {
+            if let Some(epoch) = partition.epoch() {
                 validated.add_partition_offset(topic, number, next)?;
                 native::set_leader_epoch(&mut validated, topic, number, epoch);
             }

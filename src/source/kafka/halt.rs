@@ -161,7 +161,12 @@ impl Consume {
         self.claims.release(&self.name, cluster, position.stream.name(), number);
         // Of one that has not begun, or that another source reads, there is nothing to keep.
         if !matches!(phase, Phase::Starting { .. }) && !is_read_by_another {
-            self.positions.retain(|known| known.stream != position.stream);
+            // As in the log: a topic of that name that was here before this one was given up.
+            self.positions.retain(|known| {
+                let (known, gone) = (&known.stream, &position.stream);
+                (known.cluster(), known.name(), known.partition())
+                    != (gone.cluster(), gone.name(), gone.partition())
+            });
             self.positions.push(position);
         }
     }

@@ -10,7 +10,9 @@
 //!
 //! No promise: that a topic deleted and made anew under its old name is noticed before its
 //! first message is read. Topic ids are compared every `metadata_interval`; where the broker
-//! tells none (before Kafka 3.1) offsets and leader epochs alone must give it away.
+//! tells none (before Kafka 3.1) offsets and leader epochs alone must give it away. Nor that a cut
+//! is noticed of a log that was written on past our position meanwhile, where that stands behind
+//! transaction markers or a gap: no message there tells its leader.
 //!
 //! Three threads: one consumes, one asks the cluster, one commits. The first has a client of its
 //! own, which it gives up for a new one when it stands still; the others share one. Nobody is a
@@ -23,8 +25,10 @@ mod commit;
 mod consume;
 mod context;
 mod discovery;
+mod epochs;
 mod found;
 mod halt;
+mod ids;
 mod native;
 mod opening;
 mod partitions;
@@ -37,7 +41,10 @@ mod settings;
 mod stalled;
 mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod topics;
+mod turns;
 
 use std::thread::JoinHandle;
 

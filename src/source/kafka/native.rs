@@ -1,9 +1,10 @@
-//! What rdkafka has no safe call for: leader epochs, topic ids, and where an end is.
+//! What rdkafka has no safe call for: leader epochs, topic ids, and where an end is. And one
+//! function of librdkafka that must not run.
 //!
 //! Promise: nothing of librdkafka's outlives a call, and no pointer leaves this file.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,20 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use uuid::Uuid;
+
+/// `RD_KAFKA_OP_RES_HANDLED`, which librdkafka's public header does not have.
+const HANDLED: c_int = 1;
+
+/// In place of librdkafka's function of this name, by the linker (`--wrap`, see `build.rs`): what a
+/// fetch says of new leaders (KIP-951) is left out. Up to 2.12.1, and as far as known later too
+/// (confluentinc/librdkafka#5280), the list is made too long where a broker that has just started
+/// names no leader; the rest of it is memory that nobody has written, and partition numbers from
+/// there are used as indices: messages stop, or the process ends. Without it, the metadata that
+/// librdkafka asks for after the same error tells the leader, a moment later.
+#[unsafe(no_mangle)]
+extern "C" fn __wrap_rd_kafka_metadata_update_op(_: *mut c_void, _: *mut c_void) -> c_int {
+    HANDLED
+}
 
 /// The epoch of the leader that had the message; `None` from a broker that tells none.
 pub fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
@@ -160,6 +175,18 @@ unsafe fn read_ids(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_fetch_says_of_leaders_is_left_out() {
+        unsafe extern "C" {
+            fn rd_kafka_metadata_update_op(client: *mut c_void, metadata: *mut c_void) -> c_int;
+        }
+        // SAFETY: the linker has put ours in its place, which looks at neither. librdkafka's own
+        // would end the process here.
+        let handled = unsafe { rd_kafka_metadata_update_op(ptr::null_mut(), ptr::null_mut()) };
+        assert_eq!(handled, HANDLED);
+    }
 
     #[test]
     fn an_epoch_is_set_on_the_element_and_nowhere_else() {

@@ -1,13 +1,15 @@
 //! The partitions of a source: what is known of each, and finding one by its name.
 
+use std::collections::BTreeMap;
 use std::ops::{Index as At, IndexMut};
 use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus::{IntCounter, IntGauge};
 
+use super::epochs::Epochs;
 use super::pending::{Entry, Index};
-use super::place::Halt;
+use super::place::{Gap, Halt};
 use crate::metrics::Metrics;
 use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
 use crate::source::status::{Status, StreamState, StreamStatus};
@@ -41,8 +43,8 @@ pub struct Partition {
     pub phase: Phase,
     /// The offset after the last item given out.
     pub next: Offset,
-    /// Of the leader that had the last message.
-    pub epoch: Option<i32>,
+    /// Of the leaders that had its messages.
+    pub epochs: Epochs,
     /// Where it began, in this process.
     pub began: Offset,
     /// What its start is, while that is not durable.
@@ -80,6 +82,7 @@ pub struct Partition {
 /// Looked up once: finding a metric by its labels costs more than a message may.
 struct Gauges {
     received: IntCounter,
+    durable: IntGauge,
     committed: IntGauge,
     end: IntGauge,
     halted: IntGauge,
@@ -97,6 +100,7 @@ impl Partition {
         let partition = stream.partition().unwrap_or_default().to_string();
         let labels = [stream.source(), stream.name(), partition.as_str()];
         let gauges = Gauges {
+            durable: metrics.source.durable_offset.with_label_values(&labels),
             received: metrics.source.received.with_label_values(&labels),
             committed: metrics.source.committed_offset.with_label_values(&labels),
             end: metrics.source.end_offset.with_label_values(&labels),
@@ -110,7 +114,7 @@ impl Partition {
             stream,
             phase,
             next,
-            epoch: None,
+            epochs: Epochs::default(),
             began: next,
             entry: None,
             doubt: None,
@@ -169,6 +173,11 @@ impl Partition {
         self.status.set_committed(committed);
     }
 
+    /// Where the log has it, before anything more of it is there.
+    pub fn show_durable(&self, durable: Offset) {
+        self.gauges.durable.set(durable.0 as i64);
+    }
+
     /// Its end may lie before its position.
     pub fn show_end(&self, end: Offset) {
         self.gauges.end.set(end.0 as i64);
@@ -207,6 +216,30 @@ impl Partition {
         };
         self.passed = Some((from, to));
         self.next = to;
+        self.epochs.passed(to);
+    }
+
+    /// Of the leader that had the last message, where nothing stands between that and `next`.
+    pub fn epoch(&self) -> Option<i32> {
+        self.epochs.at(self.next)
+    }
+
+    /// Whether it is halted because its log was cut.
+    pub fn is_cut(&self) -> bool {
+        let halt = self.halt.as_ref();
+        halt.is_some_and(|halt| matches!(halt.gap, Gap::Cut { .. } | Gap::Rewritten { .. }))
+    }
+
+    /// Whether its halt would not be found again if it were read on from `next`.
+    pub fn stays_halted(&self, next: Offset) -> bool {
+        self.halt.as_ref().is_some_and(|halt| match halt.gap {
+            Gap::OtherTopic { .. } | Gap::OtherCluster { .. } | Gap::ReadBy(_) => true,
+            // What stands from there on would be passed over in silence.
+            Gap::Rewritten { at, .. } | Gap::Late { at, .. } | Gap::Cut { high: at, .. } => {
+                at < next.0
+            }
+            Gap::Lost { .. } | Gap::Damaged { .. } => false,
+        })
     }
 
     /// Whether this was passed because nothing was there.
@@ -235,34 +268,23 @@ impl Partition {
     /// Where a log stands that has all that was given out.
     pub fn position(&self) -> Position {
         let position = Position::new(Arc::clone(&self.stream), Mark::Next(self.next));
-        Position { leader_epoch: self.epoch, ..position }
+        Position { leader_epoch: self.epoch(), ..position }
     }
 }
 
 #[derive(Default)]
 pub struct Partitions {
     all: Vec<Partition>,
-    topics: Vec<Topic>,
-}
-
-struct Topic {
-    name: String,
-    /// By partition number.
-    partitions: Vec<Option<Index>>,
+    /// By topic and partition number.
+    topics: BTreeMap<String, Vec<Option<Index>>>,
 }
 
 impl Partitions {
     /// A partition that was there before under the same name gives way to the new one.
     pub fn add(&mut self, partition: Partition) -> Index {
         let index = Index(self.all.len());
-        let name = partition.topic();
         let slot = usize::try_from(partition.number()).unwrap_or_default();
-        let at = self.topics.iter().position(|topic| topic.name == name);
-        let at = at.unwrap_or_else(|| {
-            self.topics.push(Topic { name: name.to_owned(), partitions: Vec::new() });
-            self.topics.len() - 1
-        });
-        let slots = &mut self.topics[at].partitions;
+        let slots = self.topics.entry(partition.topic().to_owned()).or_default();
         if slots.len() <= slot {
             slots.resize(slot + 1, None);
         }
@@ -272,27 +294,28 @@ impl Partitions {
     }
 
     pub fn find(&self, topic: &str, partition: i32) -> Option<Index> {
-        let topic = self.topics.iter().find(|known| known.name == topic)?;
-        *topic.partitions.get(usize::try_from(partition).ok()?)?
+        *self.topics.get(topic)?.get(usize::try_from(partition).ok()?)?
     }
 
     pub fn of_topic(&self, topic: &str) -> Vec<Index> {
-        let topic = self.topics.iter().find(|known| known.name == topic);
-        topic.into_iter().flat_map(|topic| &topic.partitions).flatten().copied().collect()
+        self.topics.get(topic).into_iter().flatten().flatten().copied().collect()
     }
 
     /// It is no longer there. Its index stays good for what was given out.
     pub fn remove(&mut self, index: Index) {
-        for slot in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            if *slot == Some(index) {
-                *slot = None;
-            }
+        let topic = self.all[index.0].topic();
+        let Some(slots) = self.topics.get_mut(topic) else { return };
+        for slot in slots.iter_mut().filter(|slot| **slot == Some(index)) {
+            *slot = None;
+        }
+        if slots.iter().all(Option::is_none) {
+            self.topics.remove(topic);
         }
     }
 
     /// Those in use, not those that gave way.
     pub fn current(&self) -> impl Iterator<Item = Index> + '_ {
-        self.topics.iter().flat_map(|topic| &topic.partitions).flatten().copied()
+        self.topics.values().flatten().flatten().copied()
     }
 }
 

@@ -10,8 +10,7 @@ use rdkafka::consumer::Consumer;
 use super::consume::{Consume, RETRY_INTERVAL};
 use super::partitions::Phase;
 use super::pending::Index;
-use super::place::Gap;
-use crate::position::UnixMillis;
+use crate::position::{Mark, UnixMillis};
 use crate::source::Pressure;
 use crate::source::status::State;
 
@@ -155,15 +154,6 @@ impl Consume {
         let mut running = Vec::new();
         for index in current {
             let partition = &mut self.partitions[index];
-            let elsewhere = partition.halt.as_ref().is_some_and(|halt| {
-                matches!(
-                    halt.gap,
-                    Gap::OtherTopic { .. } | Gap::OtherCluster { .. } | Gap::ReadBy(_)
-                )
-            });
-            if elsewhere {
-                continue;
-            }
             if let (Phase::Starting { .. }, Some(entry)) = (partition.phase, &partition.entry) {
                 self.pending.enter(index, partition.next, entry.clone());
                 partition.phase = Phase::Starting { batch: self.batches + 1 };
@@ -172,11 +162,19 @@ impl Consume {
             let durable = self.wiring.outlet.durable(&partition.stream);
             partition.next = durable.unwrap_or(partition.began);
             partition.durable = durable.or(partition.durable);
-            // Of the leader of what is read again, it says nothing.
-            partition.epoch = None;
-            // A gap is found again from there.
-            partition.run();
-            running.push(index);
+            partition.epochs.back_to(partition.next);
+            if !partition.stays_halted(partition.next) {
+                // Any other gap is found again from there.
+                partition.run();
+                running.push(index);
+            }
+        }
+        // What is not there now may come back, and was voided too.
+        for position in &mut self.positions {
+            let durable = self.wiring.outlet.durable(&position.stream).map(Mark::Next);
+            if let Some(durable) = durable.filter(|durable| *durable != position.mark) {
+                (position.mark, position.leader_epoch) = (durable, None);
+            }
         }
         self.fetch(&running);
         self.show_state();

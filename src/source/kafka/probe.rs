@@ -78,6 +78,14 @@ pub fn is_damage(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// The client lacks a right: a new one would be refused as it was.
+pub fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed,
+    };
+    matches!(code, ClusterAuthorizationFailed | GroupAuthorizationFailed | TopicAuthorizationFailed)
+}
+
 /// It could not be looked at. Where its log ends was told all the same, or not.
 pub struct Unanswered {
     pub question: Question,
@@ -225,6 +233,8 @@ fn read(
                     None => Ok(Between::NotAsked),
                 };
             }
+            // Nothing comes after that, and others wait to be looked at.
+            Read::Failed(code) if is_refusal(code) => return Err(KafkaError::MetadataFetch(code)),
             // Connections come and go; the deadline decides.
             Read::Failed(code) => last = code,
             Read::Message(_) | Read::End(_) => {}

@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::consume::Consume;
 use super::partitions::{Doubt, Partition, Phase};
 use super::pending::{Entry, Index};
-use super::place::{Gap, gap_at};
-use super::probe::{Answer, Between, Question, Unanswered};
+use super::place::{Beyond, Gap, Halt, gap_at};
+use super::probe::{Answer, Between, Question, Unanswered, is_refusal};
 use crate::position::Offset;
 
 /// Beside the first fetch of a stalled partition: how much longer the second one is given, in
@@ -72,13 +71,14 @@ impl Consume {
         if partition.asked || recently(partition.looked_at) {
             return;
         }
+        let is_cut = partition.is_cut();
         let question = Question {
             topic: partition.topic().to_owned(),
             partition: partition.number(),
             next: partition.next,
-            epoch: partition.epoch,
-            suspect: self.suspicious > 0 || partition.doubt.is_some(),
-            ends_only: partition.phase == Phase::Halted,
+            epoch: partition.epoch(),
+            suspect: self.suspicious > 0 || partition.doubt.is_some() || is_cut,
+            ends_only: partition.phase == Phase::Halted && !is_cut,
         };
         // Without room it is asked later.
         partition.asked =
@@ -145,7 +145,8 @@ impl Consume {
             tracing::info!(source = self.name, stream = %partition.stream, "it can be read again");
         }
         if partition.phase == Phase::Halted {
-            return partition.show_end(Offset(high));
+            partition.show_end(Offset(high));
+            return self.looked_behind_cut(index, &question, (low, high), between);
         }
         let (next, doubt) = (partition.next, partition.doubt);
         let waits = match partition.phase {
@@ -201,6 +202,29 @@ impl Consume {
         }
     }
 
+    /// What was cut may be cut once more before anybody accepts that: further back.
+    fn looked_behind_cut(
+        &mut self,
+        index: Index,
+        question: &Question,
+        (low, high): (u64, u64),
+        between: Between,
+    ) {
+        let partition = &self.partitions[index];
+        let beyond = partition.halt.as_ref().and_then(|halt| halt.beyond.as_ref());
+        let Some(beyond) = beyond.filter(|_| partition.is_cut()) else { return };
+        let (next, expected) = (partition.next, partition.next.0);
+        let gap = match (gap_at(next, low, high), between) {
+            (_, Between::Rewritten { at }) => Gap::Rewritten { expected, at },
+            (Some(gap @ Gap::Cut { .. }), _) => gap,
+            _ => return,
+        };
+        let further = Beyond::of(&gap, &partition.stream, Offset(high));
+        if !question.ends_only && question.next == next && further.next < beyond.next {
+            self.halt(index, Halt { gap, beyond: Some(further) });
+        }
+    }
+
     /// It could not be looked at.
     pub(super) fn not_looked(&mut self, unanswered: Unanswered) {
         let Unanswered { question, high, error } = unanswered;
@@ -229,9 +253,12 @@ impl Consume {
             tracing::error!(source = self.name, stream = %partition.stream, next = %partition.next,
                 %error, "the partition cannot be read; trying again");
         }
-        partition.show_unreadable(error.to_string());
+        // Of a topic that is refused the client only knows that it has no partitions.
+        let refused = self.wiring.status.refused(partition.topic());
+        let is_refused = refused.is_some() || error.rdkafka_error_code().is_some_and(is_refusal);
+        partition.show_unreadable(refused.unwrap_or_else(|| error.to_string()));
         let fetches = partition.phase == Phase::Running && partition.doubt.is_none();
-        if fetches && !is_refusal(&error) {
+        if fetches && !is_refused {
             self.has_messages(index);
         }
     }
@@ -262,17 +289,6 @@ impl Consume {
         self.unfetch(index);
         self.fetch(&[index]);
     }
-}
-
-/// A new client would be refused as the old one was.
-fn is_refusal(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{
-        ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed,
-    };
-    matches!(
-        error.rdkafka_error_code(),
-        Some(ClusterAuthorizationFailed | GroupAuthorizationFailed | TopicAuthorizationFailed)
-    )
 }
 
 /// A fetch that got lost tells no new end: a partition that has stood still for long is looked at

@@ -1,0 +1,160 @@
+//! Where a stream ends, asked now and then while it is read.
+//!
+//! The protocol has no question for it. A second consumer is given the stream's last chunk: what
+//! follows the last message in it is the end. That shows also what nothing else does: a consumer
+//! that the broker has lost without a word, and a stream made anew under it.
+//!
+//! Promise: an end that is told was the end some seconds ago, or less. No promise: that a stream
+//! of which nothing is told is empty. Silence is no answer.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use lapin::Consumer;
+use lapin::options::BasicAckOptions;
+use tokio::task::JoinHandle;
+
+use super::delivery::stream_offset;
+use super::link::{CONNECT_TIMEOUT, Link};
+use super::session::Session;
+use super::stream_start::StreamStart;
+use super::streams::{END_MAX, END_PAUSE, SILENCE, looked};
+use crate::position::Offset;
+
+/// Between two looks: each costs a chunk.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// After so long a look has found nothing: a chunk that comes more slowly tells no end.
+const LOOK_MAX: Duration = Duration::from_secs(60);
+/// So many looks in a row may find another end than was reached: the node that is asked may lag.
+/// Connecting again is cheap, and looks at the stream from both ends.
+const STRANGE_LOOKS_MAX: u32 = 3;
+
+pub struct EndWatch {
+    due: Instant,
+    under_way: Option<JoinHandle<Option<Offset>>>,
+    /// What was expected next at the last look.
+    expected: Option<Offset>,
+    strange_looks: u32,
+    shown: Option<Offset>,
+}
+
+impl EndWatch {
+    pub fn new() -> EndWatch {
+        let (due, strange_looks) = (Instant::now(), 0);
+        EndWatch { due, under_way: None, expected: None, strange_looks, shown: None }
+    }
+
+    /// What is wrong, if something is. `expected` is what follows the last delivery; `room` says
+    /// that more could be delivered.
+    fn judge(&mut self, end: Offset, expected: Offset, room: bool) -> Option<String> {
+        let rests = self.expected.replace(expected) == Some(expected);
+        let strange = rests && room && end != expected;
+        self.strange_looks = if strange { self.strange_looks + 1 } else { 0 };
+        if self.strange_looks < STRANGE_LOOKS_MAX {
+            return None;
+        }
+        Some(match end > expected {
+            true => {
+                format!("the stream ends at {end}, and nothing from {expected} on is delivered")
+            }
+            false => format!("the stream ends at {end}, and {expected} was reached before"),
+        })
+    }
+}
+
+impl Session<'_> {
+    /// Looks if it is time. An error ends the session: it is time to connect again.
+    pub(super) async fn watch_end(&mut self, link: &Link) -> Result<(), String> {
+        if let Some(look) = self.end_watch.under_way.take_if(|look| look.is_finished()) {
+            // One that failed tells nothing: if the connection did, its consumer says so.
+            if let Ok(Some(end)) = look.await {
+                self.found_end(link, end)?;
+            }
+        }
+        if self.end_watch.under_way.is_some() || Instant::now() < self.end_watch.due {
+            return Ok(());
+        }
+        self.end_watch.due = Instant::now() + INTERVAL;
+        let last = StreamStart::Last.argument();
+        let (channel, consumer) = looked(link.look(self.settings, last)).await?;
+        let reached = self.expected.unwrap_or_default();
+        // Aside: what is delivered meanwhile does not wait for it.
+        self.end_watch.under_way = Some(tokio::spawn(async move {
+            let end = tokio::time::timeout(LOOK_MAX, read_to_end(consumer, reached)).await;
+            let closing = channel.close(200, "seen".into());
+            let _ = tokio::time::timeout(CONNECT_TIMEOUT, closing).await;
+            end.unwrap_or_default()
+        }));
+        Ok(())
+    }
+
+    fn found_end(&mut self, link: &Link, end: Offset) -> Result<(), String> {
+        let Some(expected) = self.expected else {
+            self.show_end(end);
+            return Ok(());
+        };
+        self.show_end(end.max(expected));
+        let room = link.consumer.is_some() && self.has_no_more();
+        match self.end_watch.judge(end, expected, room) {
+            Some(wrong) => Err(wrong),
+            None => Ok(()),
+        }
+    }
+
+    fn show_end(&mut self, end: Offset) {
+        self.end_watch.shown = Some(end);
+        self.status.set_end(end);
+        let labels = [self.name, self.stream.name(), "-"];
+        self.wiring.metrics.source.end_offset.with_label_values(&labels).set(end.0 as i64);
+    }
+
+    /// What follows a delivery is no further than the end.
+    pub(super) fn passed(&mut self, next: Offset) {
+        if self.end_watch.shown.is_some_and(|shown| shown < next) {
+            self.show_end(next);
+        }
+    }
+}
+
+/// What follows the last message, read until nothing more comes. A busy stream never pauses:
+/// there it is what was met after a while. `None` if nothing is shown.
+async fn read_to_end(mut consumer: Consumer, reached: Offset) -> Option<Offset> {
+    let (mut end, since) = (None, Instant::now());
+    loop {
+        let short = end < Some(reached.max(Offset(1)));
+        let pause = if short { SILENCE } else { END_PAUSE };
+        let Ok(next) = tokio::time::timeout(pause, consumer.next()).await else { return end };
+        let delivery = next?.ok()?;
+        end = Some(Offset(stream_offset(&delivery)?.0 + 1));
+        if end >= Some(reached) && since.elapsed() >= END_MAX {
+            return end;
+        }
+        // Credit for the rest of the chunk.
+        delivery.acker.ack(BasicAckOptions::default()).await.ok()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_ends_elsewhere_than_was_reached_is_noticed() {
+        let looks = |looks: &[(u64, u64, bool)]| {
+            let mut watch = EndWatch::new();
+            let judge = |(end, expected, room): &(u64, u64, bool)| {
+                watch.judge(Offset(*end), Offset(*expected), *room)
+            };
+            looks.iter().filter_map(judge).collect::<Vec<_>>()
+        };
+        assert!(looks(&[(9, 9, true); 10]).is_empty(), "all is delivered");
+        assert!(looks(&[(9, 5, false); 10]).is_empty(), "nothing more may be delivered");
+        let read = [(20, 5, true), (20, 6, true), (20, 7, true), (20, 8, true), (20, 9, true)];
+        assert!(looks(&read).is_empty(), "deliveries come");
+        assert!(looks(&[(9, 5, true); 3]).is_empty(), "the first says only what is expected");
+        assert!(looks(&[(9, 5, true); 4])[0].contains("from 5 on"));
+        assert!(looks(&[(3, 5, true); 4])[0].contains("ends at 3"));
+        let lagged = [(3, 5, true), (3, 5, true), (3, 5, true), (5, 5, true), (3, 5, true)];
+        assert!(looks(&lagged).is_empty(), "a node that lagged");
+    }
+}

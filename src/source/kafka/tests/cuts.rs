@@ -1,0 +1,131 @@
+//! Logs that were cut, and messages that come late.
+
+use super::super::epochs::Epochs;
+use super::super::partitions::{Doubt, Phase};
+use super::*;
+
+#[test]
+fn a_message_where_nothing_was_to_be_found_halts_and_is_read_once_that_is_accepted() {
+    let mut world = World::new(1);
+    world.publish(0, 0..5);
+    world.found(CLUSTER, ID, 0, 5);
+    // Its start becomes durable and it is fetched; nothing is taken yet.
+    world.consume.take_findings();
+    world.consume.offer();
+    world.consume.begin_started();
+    assert_eq!(world.partition(0).phase, Phase::Running);
+    // Who was asked lagged behind, and said that nothing is there.
+    let answer = world.answer(0, 3, Between::Nothing);
+    world.consume.looked(answer);
+    assert_eq!(world.partition(0).next, Offset(3));
+    world.turn_until("the halt", |world| world.gap(0).is_some());
+    assert_eq!(world.gap(0), Some(Gap::Late { expected: 3, at: 0 }));
+    assert!(world.values().is_empty());
+
+    // Read on from behind it, nobody would find it again.
+    world.halt_and_go_on();
+    assert_eq!(world.gap(0), Some(Gap::Late { expected: 3, at: 0 }));
+    assert!(world.accept()[0].contains("goes on at offset 0"));
+    world.turn_until("the messages", |world| world.values().len() == 5);
+    assert_eq!(world.values(), of_partition(0, 0..5));
+}
+
+#[test]
+fn a_message_of_an_older_leader_is_looked_into_and_halts() {
+    let mut world = World::having_read(1, 5);
+    world.partition_mut(0).epochs = Epochs::resumed(Offset(5), Some(1000));
+    world.publish(0, 5..10);
+    world.turn_until("the doubt", |world| world.partition(0).doubt == Some(Doubt::Epoch));
+    assert_eq!((world.partition(0).next, world.partition(0).phase), (Offset(5), Phase::Doubtful));
+    let answer = world.answer(0, 10, Between::Messages);
+    world.consume.looked(answer);
+    assert_eq!(world.gap(0), Some(Gap::Rewritten { expected: 5, at: 5 }));
+    // What is read once more is doubted once more.
+    world.halt_and_go_on();
+    assert!(world.partition(0).epochs.is_older(999));
+    assert_eq!(world.values().len(), 5);
+}
+
+#[test]
+fn an_end_before_our_position_is_believed_when_it_was_seen_twice() {
+    let mut world = World::having_read(1, 5);
+    let short = |world: &World| world.answer(0, 3, Between::NotAsked);
+    let answer = short(&world);
+    world.consume.looked(answer);
+    assert_eq!((world.partition(0).phase, world.gap(0)), (Phase::Doubtful, None));
+    // Who answered had lagged behind.
+    let answer = world.answer(0, 5, Between::NotAsked);
+    world.consume.looked(answer);
+    assert_eq!(world.partition(0).phase, Phase::Running);
+    world.publish(0, 5..8);
+    world.turn_until("what comes then", |world| world.values().len() == 8);
+    for _time in 0..2 {
+        assert_eq!(world.gap(0), None);
+        let answer = world.answer(0, 3, Between::NotAsked);
+        world.consume.looked(answer);
+    }
+    assert_eq!(world.gap(0), Some(Gap::Cut { expected: 8, high: 3 }));
+}
+
+#[test]
+fn a_log_that_is_cut_again_before_anybody_accepts_goes_on_from_further_back() {
+    let mut world = World::having_read(1, 5);
+    let rewritten = |world: &World, at| world.answer(0, 9, Between::Rewritten { at });
+    let answer = rewritten(&world, 3);
+    world.consume.looked(answer);
+    assert_eq!(world.gap(0), Some(Gap::Rewritten { expected: 5, at: 3 }));
+    // It is still looked at, and not only for its end.
+    while world.asked.try_recv().is_ok() {}
+    world.partition_mut(0).asked = false;
+    world.partition_mut(0).looked_at = None;
+    world.consume.ask_about_doubtful();
+    let question = world.asked.try_recv().unwrap();
+    assert!(question.suspect && !question.ends_only, "{question:?}");
+    let answer = rewritten(&world, 4);
+    world.consume.looked(answer);
+    assert_eq!(world.gap(0), Some(Gap::Rewritten { expected: 5, at: 3 }), "no further forward");
+    let answer = rewritten(&world, 1);
+    world.consume.looked(answer);
+    assert_eq!(world.gap(0), Some(Gap::Rewritten { expected: 5, at: 1 }));
+    let answer = world.answer(0, 0, Between::NotAsked);
+    world.consume.looked(answer);
+    assert_eq!(world.gap(0), Some(Gap::Cut { expected: 5, high: 0 }));
+    assert!(world.accept()[0].contains("goes on at offset 0"));
+    world.turn_until("all of it", |world| world.values().len() == 10);
+}
+
+#[test]
+fn a_cut_that_would_be_passed_over_stays_a_halt_when_the_gate_opens() {
+    let mut world = World::having_read(4, 5);
+    let low = |mut answer: Answer| {
+        answer.low = 9;
+        answer
+    };
+    let answers = [
+        world.answer(0, 9, Between::Rewritten { at: 3 }),
+        world.answer(1, 9, Between::Rewritten { at: 5 }),
+        low(world.answer(2, 9, Between::NotAsked)),
+    ];
+    answers.into_iter().for_each(|answer| world.consume.looked(answer));
+    for _time in 0..2 {
+        let answer = world.answer(3, 2, Between::NotAsked);
+        world.consume.looked(answer);
+    }
+    assert!((0..4).all(|partition| world.gap(partition).is_some()));
+    world.halt_and_go_on();
+    let still: Vec<bool> = (0..4).map(|partition| world.gap(partition).is_some()).collect();
+    // What was written at 5 and later is read; what is gone is found again.
+    assert_eq!(still, [true, false, false, true]);
+}
+
+#[test]
+fn what_was_passed_over_is_not_the_last_messages_leaders() {
+    let mut world = World::having_read(1, 5);
+    world.partition_mut(0).epochs = Epochs::resumed(Offset(5), Some(7));
+    assert_eq!(world.partition(0).position().leader_epoch, Some(7));
+    let answer = world.answer(0, 9, Between::Nothing);
+    world.consume.looked(answer);
+    // Asked with it about 9, the broker would say that its log ends at 5.
+    assert_eq!(world.partition(0).position().leader_epoch, None);
+    assert_eq!((world.partition(0).next, world.gap(0)), (Offset(9), None));
+}

@@ -1,0 +1,142 @@
+//! Threads that end, clients that do not close, partitions that cannot be read.
+
+use std::thread;
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::super::partitions::Phase;
+use super::super::probe::Unanswered;
+use super::*;
+use crate::source::status::{State, StreamState};
+
+#[test]
+fn a_source_ends_when_the_thread_that_asks_the_cluster_has_ended() {
+    let mut world = World::having_read(1, 1);
+    world.tell = None;
+    let (ended, waits) = crossbeam_channel::bounded::<()>(0);
+    let consume = world.consume;
+    thread::spawn(move || {
+        consume.run();
+        drop(ended);
+    });
+    let end = waits.recv_timeout(LIMIT);
+    assert_eq!(end, Err(crossbeam_channel::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn a_source_ends_when_the_thread_that_commits_has_ended() {
+    let mut world = World::having_read(1, 1);
+    world.consume.commits = Commits::whose_thread_has_ended();
+    world.consume.commit();
+    assert!(world.consume.lost);
+}
+
+fn rebuilds(world: &World) -> u64 {
+    world.consume.wiring.metrics.source.rebuilds.with_label_values(&["test"]).get()
+}
+
+#[test]
+fn clients_that_do_not_close_are_not_made_without_end() {
+    let mut world = World::having_read(1, 2);
+    let (closes, never) = crossbeam_channel::bounded::<()>(0);
+    for _client in 0..8 {
+        let never = never.clone();
+        world.consume.closing.push_back(thread::spawn(move || assert!(never.recv().is_err())));
+    }
+    world.consume.broken = Some("it stands still".into());
+    world.consume.rebuild_if_broken();
+    assert_eq!(rebuilds(&world), 0);
+    let State::Halted { why, .. } = world.consume.wiring.status.state() else {
+        panic!("{:?}", world.consume.wiring.status.state());
+    };
+    assert!(why.contains("it stands still") && why.contains("restart the daemon"), "{why}");
+    // It is still needed, and had as soon as one closes; what was read is not read again.
+    world.consume.reached();
+    assert!(matches!(world.consume.wiring.status.state(), State::Halted { .. }));
+    drop(closes);
+    world.turn_until("their end", |world| {
+        world.consume.closing.iter().all(thread::JoinHandle::is_finished)
+    });
+    world.consume.rebuilt = None;
+    world.consume.rebuild_if_broken();
+    assert_eq!(rebuilds(&world), 1);
+    world.publish(0, 2..5);
+    world.turn_until("the rest", |world| world.values().len() == 5);
+    assert_eq!(world.values(), of_partition(0, 0..5));
+    assert_eq!(world.consume.wiring.status.state(), State::Running);
+}
+
+#[test]
+fn a_client_that_fails_at_once_is_not_given_up_without_end() {
+    let mut world = World::having_read(1, 2);
+    for _time in 0..3 {
+        world.consume.broken = Some("it failed".into());
+        world.consume.rebuild_if_broken();
+    }
+    assert_eq!(rebuilds(&world), 1);
+    world.publish(0, 2..4);
+    world.turn_until("the rest", |world| world.values().len() == 4);
+}
+
+fn not_looked(world: &mut World, code: RDKafkaErrorCode) {
+    let question = world.answer(0, 0, Between::NotAsked).question;
+    let error = KafkaError::MetadataFetch(code);
+    world.consume.not_looked(Unanswered { question, high: Some(9), error });
+}
+
+fn unreadable(world: &World) -> i64 {
+    let labels = ["test", world.broker.topic(), "0"];
+    world.consume.wiring.metrics.source.unreadable.with_label_values(&labels).get()
+}
+
+#[test]
+fn a_partition_that_cannot_be_looked_at_again_and_again_is_unreadable_until_it_can() {
+    let mut world = World::having_read(1, 2);
+    let refused = RDKafkaErrorCode::TopicAuthorizationFailed;
+    world.partition_mut(0).stands = Some((Offset(2), Instant::now() - LIMIT));
+    for _time in 0..2 {
+        not_looked(&mut world, refused);
+        assert_eq!((&world.streams()[0].state, unreadable(&world)), (&StreamState::Running, 0));
+    }
+    not_looked(&mut world, refused);
+    let StreamState::Unreadable { error, .. } = world.streams()[0].state.clone() else {
+        panic!("{:?}", world.streams()[0]);
+    };
+    assert!(error.to_lowercase().contains("authorization"), "{error}");
+    assert_eq!((unreadable(&world), world.streams()[0].end), (1, Some(Offset(9))));
+    // A new client would be refused as well.
+    assert_eq!((world.partition(0).refetched, &world.consume.broken), (None, &None));
+    let answer = world.answer(0, 2, Between::NotAsked);
+    world.consume.looked(answer);
+    assert_eq!((&world.streams()[0].state, unreadable(&world)), (&StreamState::Running, 0));
+    // What it delivers says so too.
+    (0..3).for_each(|_| not_looked(&mut world, refused));
+    assert_eq!(unreadable(&world), 1);
+    world.publish(0, 2..4);
+    world.turn_until("what is delivered", |world| world.values().len() == 4);
+    assert_eq!((&world.streams()[0].state, unreadable(&world)), (&StreamState::Running, 0));
+}
+
+#[test]
+fn a_partition_of_a_refused_topic_says_why_and_needs_no_new_client() {
+    let mut world = World::having_read(1, 2);
+    let topic = world.broker.topic().to_owned();
+    let refused = std::collections::BTreeMap::from([(topic, "no rights".to_owned())]);
+    world.consume.wiring.status.set_refused(refused);
+    world.partition_mut(0).stands = Some((Offset(2), Instant::now() - LIMIT));
+    (0..3).for_each(|_| not_looked(&mut world, RDKafkaErrorCode::UnknownPartition));
+    let StreamState::Unreadable { error, .. } = world.streams()[0].state.clone() else {
+        panic!("{:?}", world.streams()[0]);
+    };
+    assert_eq!((error.as_str(), world.partition(0).refetched), ("no rights", None));
+}
+
+#[test]
+fn while_the_cluster_is_away_no_partition_is_told_unreadable() {
+    let mut world = World::having_read(1, 2);
+    world.consume.unreachable("it is away");
+    (0..9).for_each(|_| not_looked(&mut world, RDKafkaErrorCode::OperationTimedOut));
+    assert_eq!((unreadable(&world), world.partition(0).phase), (0, Phase::Running));
+    assert!(matches!(world.consume.wiring.status.state(), State::Reconnecting { .. }));
+}

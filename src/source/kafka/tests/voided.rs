@@ -1,0 +1,63 @@
+//! What a closed gate voids is read again: from where the log stands, and by its leaders.
+
+use super::*;
+
+#[test]
+fn a_topic_that_was_let_go_comes_back_where_the_log_stands() {
+    let mut world = World::having_read(1, 5);
+    world.set_durable(false);
+    world.publish(0, 5..10);
+    world.turn_until("what is not durable", |world| world.values().len() == 10);
+    // It is not there for a while; meanwhile what was given out of it is made void.
+    world.tell(Finding::TopicGone(world.broker.topic().to_owned()));
+    world.turn_until("the revocation", |world| world.streams().is_empty());
+    world.halt_and_go_on();
+    world.set_durable(true);
+    world.found(CLUSTER, ID, 0, 10);
+    world.turn_until("the messages once more", |world| world.values().len() == 15);
+    assert_eq!(world.values()[10..], of_partition(0, 5..10));
+}
+
+#[test]
+fn a_topic_that_comes_back_is_not_committed_beyond_what_is_durable() {
+    let mut world = World::having_read(1, 5);
+    world.set_durable(false);
+    world.publish(0, 5..10);
+    world.turn_until("what is not durable", |world| world.values().len() == 10);
+    world.tell(Finding::TopicGone(world.broker.topic().to_owned()));
+    world.turn_until("the revocation", |world| world.streams().is_empty());
+    world.found(CLUSTER, ID, 0, 10);
+    world.turn_until("its return", |world| !world.streams().is_empty());
+    assert_eq!(world.partition(0).next, Offset(10), "what is in the queue is not read again");
+    assert_eq!(world.partition(0).durable, Some(Offset(5)));
+}
+
+#[test]
+fn the_leader_of_what_is_read_again_is_remembered() {
+    let mut world = World::having_read(1, 5);
+    let epoch = world.partition(0).epoch();
+    assert!(epoch.is_some(), "this broker tells epochs");
+    world.set_durable(false);
+    world.publish(0, 5..10);
+    world.turn_until("what is not durable", |world| world.values().len() == 10);
+    let later = epoch.map(|epoch| epoch + 3);
+    world.partition_mut(0).epochs.took(Offset(10), later);
+    world.halt_and_go_on();
+    assert_eq!(world.partition(0).epochs.at(Offset(5)), epoch);
+    world.turn_until("the messages once more", |world| world.values().len() == 15);
+    assert_eq!(world.gap(0), None);
+}
+
+#[test]
+fn another_clusters_halt_keeps_the_position_of_the_log() {
+    let mut world = World::having_read(1, 5);
+    world.set_durable(false);
+    world.publish(0, 5..10);
+    world.turn_until("what is not durable", |world| world.values().len() == 10);
+    let (expected, found) = (CLUSTER.to_owned(), "another".to_owned());
+    world.tell(Finding::ClusterChanged { expected, found });
+    world.turn_until("the halt", |world| world.gap(0).is_some());
+    world.halt_and_go_on();
+    assert!(world.gap(0).is_some());
+    assert_eq!(world.partition(0).next, Offset(5));
+}
