@@ -27,6 +27,17 @@ pub struct SourceMetrics {
     pub rebuilds: IntCounterVec,
 }
 
+/// Received, decoded, duplicates.
+fn counts(make: &Make<'_>, stream: &[&str]) -> [IntCounterVec; 3] {
+    let received = "Messages delivered by the broker.";
+    let duplicates = "Deliveries recognised as already in the log.";
+    [
+        make.counters("pointd_source_received_total", received, stream),
+        make.counters("pointd_source_decoded_total", "Messages decoded into operations.", stream),
+        make.counters("pointd_source_duplicates_total", duplicates, stream),
+    ]
+}
+
 /// Durable, applied, committed, end.
 fn offsets(make: &Make<'_>, stream: &[&str]) -> [IntGaugeVec; 4] {
     [
@@ -55,23 +66,12 @@ fn lag_seconds(make: &Make<'_>, stream: &[&str]) -> GaugeVec {
 
 pub(super) fn source(make: &Make<'_>) -> SourceMetrics {
     let stream = &["source", "topic", "partition"];
+    let [received, decoded, duplicates] = counts(make, stream);
     let [durable_offset, applied_offset, committed_offset, end_offset] = offsets(make, stream);
     SourceMetrics {
-        received: make.counters(
-            "pointd_source_received_total",
-            "Messages delivered by the broker.",
-            stream,
-        ),
-        decoded: make.counters(
-            "pointd_source_decoded_total",
-            "Messages decoded into operations.",
-            stream,
-        ),
-        duplicates: make.counters(
-            "pointd_source_duplicates_total",
-            "Deliveries recognised as already in the log.",
-            stream,
-        ),
+        received,
+        decoded,
+        duplicates,
         dead_letters: make.counters(
             "pointd_dead_letters_total",
             "Messages that could not be applied, by reason.",
