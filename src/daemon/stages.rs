@@ -92,7 +92,6 @@ impl Stages {
         let ends_out = AppenderEnds {
             wal: recovered.wal,
             duplicates: duplicates(settings, &catalog, positions),
-            foresight: Foresight::of(&catalog),
             applier: frames,
             frames_max: settings.ingest.applier_frames_max,
             reserve_bytes: settings.ingest.queue_bytes_max as u64,

@@ -84,13 +84,12 @@ impl Cursor {
         };
         // Fewer sources are noted with the next letter. Until then the file says more than is
         // sent, and all of that has been.
-        let mut saved = None;
+        let mut ahead = None;
         match std::fs::read(&path) {
             Ok(content) => match decode(&content) {
                 // The directory was restored, but for this file. Its seqs will be those of others.
                 Ok(known) if known.forwarded > last => {
-                    // Noted at once: soon the log will be as far.
-                    saved = Some(known.forwarded);
+                    ahead = Some(known.forwarded);
                     tracing::error!(
                         path = %path.display(), cursor = %known.forwarded, seq = %last,
                         "is of a later moment than the log: all dead letters that are kept are \
@@ -113,8 +112,13 @@ impl Cursor {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(CursorError::Io { path, source }),
         }
-        let saved = saved.unwrap_or(line.forwarded);
-        Ok(Cursor { disk: disk.clone(), path, line, saved })
+        let saved = ahead.unwrap_or(line.forwarded);
+        let mut cursor = Cursor { disk: disk.clone(), path, line, saved };
+        if ahead.is_some() {
+            // Noted at once: soon the log will be as far.
+            cursor.save()?;
+        }
+        Ok(cursor)
     }
 
     pub fn seq(&self) -> Seq {
@@ -220,9 +224,7 @@ mod tests {
         assert_eq!(open("a", 1).unwrap().seq(), Seq(9));
         cursor.advance(Seq(10));
         cursor.save().unwrap();
-        let mut anew = open("a", 1).unwrap();
-        assert_eq!(anew.seq(), Seq(0), "it is ahead of the log");
-        anew.save().unwrap();
+        assert_eq!(open("a", 1).unwrap().seq(), Seq(0), "it is ahead of the log");
         let noted = decode(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(noted.forwarded, Seq(0), "the log will be as far");
         cursor.advance(Seq(9));

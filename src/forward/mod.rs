@@ -169,7 +169,12 @@ impl Forwarder {
         let batch = catalog.dead_letters_after(self.behind(), count, BATCH_BYTES_MAX, &wanted);
         if !batch.is_empty() {
             self.lines.status.forwarding();
-            let published = self.target.publish(&batch).await;
+            let (lines, behind) = (&self.lines, self.behind());
+            let told = |error: &str| {
+                lines.failing(error);
+                lines.show_pending(lines.catalog.dead_letter_seqs_after(behind, &wanted).len());
+            };
+            let published = self.target.publish(&batch, &told).await;
             self.count(&batch[..published.confirmed]);
             if let Some(last) = batch[..published.confirmed].last() {
                 self.lines.cursor.advance(last.seq);
@@ -227,19 +232,15 @@ impl Forwarder {
         let left = |seq: &&Seq| **seq > cursor && !now.contains(*seq);
         let skipped = self.waiting.iter().filter(left).count();
         self.lines.metrics.letters.forward_skipped.inc_by(skipped as u64);
-        self.lines.metrics.letters.forward_pending.set(now.len() as i64);
-        self.lines.status.set_pending(now.len());
+        self.lines.show_pending(now.len());
         self.waiting = now;
     }
 
     async fn failed(&mut self, error: String) {
-        self.lines.metrics.letters.forward_failures.inc();
+        self.lines.failing(&error);
         let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(16)).min(RETRY_LAST);
         self.failures = self.failures.saturating_add(1);
         self.at_once = 1;
-        if self.lines.status.failing(&error) {
-            tracing::warn!(error, "dead letters cannot be forwarded; trying again");
-        }
         let shutdown = self.lines.shutdown.clone();
         tokio::select! {
             () = shutdown.asked() => {}
@@ -248,11 +249,27 @@ impl Forwarder {
     }
 }
 
+impl Lines {
+    /// Counted, and told once.
+    fn failing(&self, error: &str) {
+        self.metrics.letters.forward_failures.inc();
+        if self.status.failing(error) {
+            tracing::warn!(error, "dead letters cannot be forwarded; trying again");
+        }
+    }
+
+    fn show_pending(&self, letters: usize) {
+        self.metrics.letters.forward_pending.set(letters as i64);
+        self.status.set_pending(letters);
+    }
+}
+
 impl Target {
-    async fn publish(&mut self, letters: &[Arc<DeadLetter>]) -> Published {
+    /// `told` of what fails for now, and is waited for.
+    async fn publish(&mut self, letters: &[Arc<DeadLetter>], told: &dyn Fn(&str)) -> Published {
         match self {
             Target::Kafka(kafka) => kafka.publish(letters).await,
-            Target::Amqp(amqp) => amqp.publish(letters).await,
+            Target::Amqp(amqp) => amqp.publish(letters, told).await,
         }
     }
 

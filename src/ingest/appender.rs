@@ -10,7 +10,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, TryRecvError};
 
 use super::DurableOffsets;
 use super::decode::{Decoded, DecodedBatch};
-use super::doubt::{Doubts, Foresight};
+use super::doubt::Doubts;
 use super::duplicates::{Duplicates, Verdict};
 use super::frame::{Frame, Unnumbered, first_frame};
 use super::handed::Handed;
@@ -35,8 +35,6 @@ pub struct AppenderEnds {
     pub wal: Wal,
     /// From the positions the log stands at after recovery.
     pub duplicates: Duplicates,
-    /// The workers' own.
-    pub foresight: Foresight,
     /// Durable records in frames, to the applier, see [`super::applier_channel`]. A slow applier
     /// stops the appender, which fills the queue, which pauses the sources.
     pub applier: Sender<catalog::Frame>,
@@ -70,8 +68,7 @@ impl Appender {
         let trimmer = ends.wal.trimmer();
         let applier = ends.applier.clone();
         let handed = Handed::new(applier, ends.frames_max, ends.reserve_bytes, ends.valve.clone());
-        let doubts = Doubts::new(ends.foresight.clone());
-        let frame = Frame::default();
+        let (doubts, frame) = (Doubts::default(), Frame::default());
         Appender { queue, ends, trimmer, handed, doubts, frame, waiting: None }
     }
 
@@ -282,7 +279,6 @@ impl Appender {
         self.queue.held.give_back(frame.held_bytes);
         self.queue.written.give_back(frame.written_bytes);
         self.queue.ahead.0.give_back(frame.decoded_bytes);
-        self.doubts.forget();
         drafts.clear();
         self.frame.drafts = drafts;
         Ok(())

@@ -106,7 +106,7 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
             },
             halts,
         }]),
-        foresight: foresight.clone(),
+        foresight,
         record_bytes_max: RECORD_BYTES,
         metrics: metrics.clone(),
     };
@@ -120,7 +120,6 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     let out = AppenderEnds {
         wal,
         duplicates: Duplicates::default(),
-        foresight,
         applier,
         offsets: DurableOffsets::default(),
         no_room: no_room.clone(),

@@ -23,7 +23,7 @@ fn a_letter_that_was_refused_at_its_turn_is_what_was_delivered() {
     assert!(pointd.terminate().success());
 
     // One batch: when the second is decoded the point is there, when it is applied it is gone.
-    let set = r#"{"collection": "c", "set_payload": {"payload": {"a": 1}, "points": [7]}}"#;
+    let set = r#"{"collection": "c", "overwrite_payload": {"payload": {"a": 1}, "points": [7]}}"#;
     let packed = gzip(set.as_bytes());
     let producer = kafka.producer();
     let delete = r#"{"collection": "c", "delete": {"points": [7]}}"#;

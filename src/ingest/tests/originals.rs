@@ -32,15 +32,14 @@ fn original(value: &str) -> Original {
 const DELETE: &str = r#"{"collection": "c", "delete": {"points": [7]}}"#;
 const UPSERT: &str = r#"{"collection": "c", "upsert": {"points": [{"id": 7, "vector": [1]}]}}"#;
 const SET: &str = r#"{"collection": "c", "set_payload": {"payload": {"a": 1}, "points": [7]}}"#;
-const OTHER: &str = r#"{"collection": "c", "clear_payload": {"points": [8]}}"#;
-const MATCHING: &str = r#"{"collection": "c", "set_payload": {"payload": {"a": 1}, "filter": {}}}"#;
+const CLEAR: &str = r#"{"collection": "c", "clear_payload": {"points": [7]}}"#;
 
 #[test]
 fn a_record_keeps_what_was_delivered_only_where_its_message_may_be_refused() {
     let line = line(&IngestSettings::default());
     let intake = intake(&line.queue, &line.watermark);
     // All of them are well when they are decoded, and one will not be at its turn.
-    let all = [SET, DELETE, SET, UPSERT, OTHER, MATCHING];
+    let all = [CLEAR, DELETE, CLEAR, UPSERT, SET];
     intake.offer(values(1, &all)).unwrap();
     drop(intake);
     let kept: Vec<Option<Original>> = bodies(line)
@@ -50,7 +49,7 @@ fn a_record_keeps_what_was_delivered_only_where_its_message_may_be_refused() {
             other => panic!("{other:?}"),
         })
         .collect();
-    let expected = [None, None, Some(original(SET)), None, None, Some(original(MATCHING))];
+    let expected = [None, None, Some(original(CLEAR)), None, Some(original(SET))];
     assert_eq!(kept, expected);
 }
 
@@ -76,7 +75,7 @@ fn a_record_that_the_decoder_saw_makes_no_doubt() {
         let line = line(&IngestSettings::default());
         line.applied.store(applied, Ordering::SeqCst);
         let intake = intake(&line.queue, &line.watermark);
-        intake.offer(values(1, &[UPSERT, UPSERT, UPSERT, UPSERT, DELETE, SET])).unwrap();
+        intake.offer(values(1, &[UPSERT, UPSERT, UPSERT, UPSERT, DELETE, CLEAR])).unwrap();
         drop(intake);
         let bodies = bodies(line);
         let Body::Message(message) = &bodies[5] else { panic!("{bodies:?}") };
