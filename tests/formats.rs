@@ -1,6 +1,6 @@
 //! The same operations in every form, through real brokers, end in the same state.
 
-mod written;
+pub mod written;
 
 use std::time::Duration;
 

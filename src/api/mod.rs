@@ -97,6 +97,8 @@ struct Shared {
     searches: Arc<Semaphore>,
     /// One permit for each KiB of request bodies in memory.
     bodies: Arc<Semaphore>,
+    /// One permit: redrives of one request at a time are decoded and in memory.
+    redrives: Semaphore,
     /// The highest seq that a write was answered with.
     acknowledged: AtomicU64,
 }
@@ -114,8 +116,8 @@ impl Shared {
     fn new(settings: ApiSettings, doors: Doors) -> Arc<Shared> {
         let searches = Arc::new(Semaphore::new(settings.searches_max));
         let bodies = Arc::new(Semaphore::new(settings.bodies_bytes_max.div_ceil(1024)));
-        let acknowledged = AtomicU64::new(0);
-        Arc::new(Shared { doors, settings, searches, bodies, acknowledged })
+        let (redrives, acknowledged) = (Semaphore::new(1), AtomicU64::new(0));
+        Arc::new(Shared { doors, settings, searches, bodies, redrives, acknowledged })
     }
 
     fn collection(&self, name: &str) -> Result<Arc<Collection>, ApiError> {

@@ -42,6 +42,8 @@ pub enum WriteError {
     Recovering,
     #[error("This write is not taken: {why}. Reads go on, and so do writes with wait=true")]
     Stopped { why: String },
+    #[error("This write is too large: {why}")]
+    TooLarge { why: String },
     #[error("pointd is shutting down: try again after its restart")]
     Closed,
 }
@@ -51,6 +53,7 @@ impl WriteError {
         match self {
             WriteError::Full => StatusCode::TOO_MANY_REQUESTS,
             WriteError::Stopped { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            WriteError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             WriteError::Recovering | WriteError::Closed => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -59,7 +62,7 @@ impl WriteError {
         match self {
             WriteError::Full => Some(1),
             WriteError::Recovering | WriteError::Closed => Some(5),
-            WriteError::Stopped { .. } => None,
+            WriteError::Stopped { .. } | WriteError::TooLarge { .. } => None,
         }
     }
 }

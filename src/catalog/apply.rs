@@ -65,7 +65,7 @@ impl Catalog {
         outcome
     }
 
-    /// Would this message be refused as things stand? Decoding asks, to decide whether its
+    /// Would this message be refused as things stand? The intake asks, to decide whether its
     /// record keeps the original bytes. The answer may be another by the time it is applied.
     pub fn check(&self, message: &Message) -> Result<(), Refusal> {
         match change(message)? {

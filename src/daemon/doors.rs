@@ -65,6 +65,7 @@ async fn durable(submitted: Result<Submitted, SubmitError>) -> Result<Written, W
     let Submitted { durable, applied: outcome } = submitted.map_err(|error| match error {
         SubmitError::Full => WriteError::Full,
         SubmitError::Closed => WriteError::Closed,
+        SubmitError::TooLarge(_) => WriteError::TooLarge { why: error.to_string() },
     })?;
     // The appender ends only with the process.
     let seq = durable.await.map_err(|_| WriteError::Closed)?;

@@ -28,7 +28,8 @@ impl Forward {
     ) -> Result<Forward, StartError> {
         let Some(forward) = &settings.dead_letters.forward else { return Ok(Forward::default()) };
         let target = forward.target();
-        let cursor = Cursor::open(&Disk::new(), &settings.storage.dir, forward, stages.log_id)?;
+        let (dir, last) = (&settings.storage.dir, stages.recovered);
+        let cursor = Cursor::open(&Disk::new(), dir, forward, stages.log_id, last)?;
         let status = Arc::new(Status::new(target, cursor.seq()));
         let submit = stages.submit();
         let drop_letters: DropLetters = Arc::new(move |letters| {

@@ -19,8 +19,8 @@ use crate::disk::Disk;
 use crate::disk::ballast::Ballast;
 use crate::format::{Decoding, Format, TopicCollections};
 use crate::ingest::{
-    Appender, AppenderEnds, Decoder, DurableOffsets, Intake, Queue, SourceDecoding, Submit, Valve,
-    Work, applier_channel, run_worker,
+    Appender, AppenderEnds, Decoder, DurableOffsets, Foresight, Intake, Queue, RECORD_BYTES_MAX,
+    SourceDecoding, Submit, Valve, Work, applier_channel, run_worker,
 };
 use crate::maintain::{Indexer, Maintainer};
 use crate::metrics::{Metrics, stream_labels};
@@ -30,8 +30,9 @@ use crate::shutdown::Shutdown;
 use crate::source::{Gate, Watermark};
 use crate::wal;
 
-/// More than intake makes: twice its own bound of 256 MiB, and less than one record beyond it.
+/// More than intake makes: twice its own bound of 256 MiB, or one record.
 const FRAME_BYTES_MAX: usize = 1 << 30;
+const _: () = assert!(RECORD_BYTES_MAX + (1 << 20) < FRAME_BYTES_MAX);
 
 pub(super) type Stage = JoinHandle<Result<(), DaemonError>>;
 
@@ -41,6 +42,8 @@ pub(super) struct Stages {
     /// The highest seq that readers see.
     pub applied: watch::Receiver<Seq>,
     pub log_id: wal::LogId,
+    /// The newest seq of the log when it was opened.
+    pub recovered: Seq,
     /// Whether the log waits for room on the disk.
     no_room: Arc<AtomicBool>,
     valve: Arc<Valve>,
@@ -64,7 +67,7 @@ impl Stages {
         let catalog = recovered.catalog.clone();
         let positions = positions(settings, &catalog);
         show_positions(&positions, recovered.recovery.last, metrics);
-        let log_id = recovered.wal.log_id();
+        let (log_id, last) = (recovered.wal.log_id(), recovered.recovery.last);
         let gates = gates(settings, &catalog);
         let (requests, work) = handover();
         let ballast = ballast(settings);
@@ -112,6 +115,7 @@ impl Stages {
             offsets,
             applied,
             log_id,
+            recovered: last,
             no_room,
             valve,
             queue,
@@ -271,12 +275,9 @@ fn decoder(
     let (format, topics) = (Format::Auto, TopicCollections::default());
     let gone = Decoding { format, collection: None, topics, limits };
     sources.push(SourceDecoding { decoding: gone, halts: false });
-    let catalog = catalog.clone();
-    Ok(Decoder {
-        sources: Arc::new(sources),
-        check: Arc::new(move |message| catalog.check(message)),
-        metrics: metrics.clone(),
-    })
+    let foresight = Foresight::of(catalog);
+    let (sources, metrics) = (Arc::new(sources), metrics.clone());
+    Ok(Decoder { sources, foresight, record_bytes_max: RECORD_BYTES_MAX, metrics })
 }
 
 fn maintainer(

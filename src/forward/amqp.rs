@@ -20,9 +20,14 @@ use crate::operation::Original;
 
 /// A broker that accepts a connection and then says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// A batch, from its first letter to its last confirm. A broker that is short of memory or disk
-/// takes nothing, and says nothing.
+/// A batch, from its first letter to its last confirm, or from the end of the broker's blocking.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a broker may block before that is told.
+const BLOCKED_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two times that it is told. A broker may block for hours.
+const BLOCKED_AGAIN: Duration = Duration::from_secs(30);
+const BLOCKED: &str = "RabbitMQ: the broker blocks publishers: it is short of memory or disk";
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PERSISTENT: u8 = 2;
 /// Of a name or a property, in AMQP.
 const SHORT_BYTES_MAX: usize = 255;
@@ -44,7 +49,9 @@ impl AmqpTarget {
         AmqpTarget { settings, batch_timeout: BATCH_TIMEOUT, link: None }
     }
 
-    pub async fn publish(&mut self, letters: &[Arc<DeadLetter>]) -> Published {
+    /// While the broker blocks publishers that is `told`, and waited for on the same connection: to
+    /// each new one it says so only once that has published.
+    pub async fn publish(&mut self, letters: &[Arc<DeadLetter>], told: &dyn Fn(&str)) -> Published {
         let link = match self.link.take() {
             Some(link) => link,
             None => match timeout(CONNECT_TIMEOUT, self.connect()).await {
@@ -55,14 +62,14 @@ impl AmqpTarget {
                 }
             },
         };
-        let deadline = Instant::now() + self.batch_timeout;
+        let mut waiting = Waiting::of(&link.0, self.batch_timeout, told);
         let mut sent = Vec::with_capacity(letters.len());
         let mut error = None;
         for letter in letters {
-            match timeout_at(deadline, self.send(&link.1, letter)).await {
-                Ok(Ok(confirm)) => sent.push(confirm),
-                Ok(Err(refused)) => error = Some(format!("RabbitMQ: {refused}")),
-                Err(_) => error = Some(format!("RabbitMQ: {}", self.late(&link.0))),
+            match waiting.on(self.send(&link.1, letter)).await {
+                Some(Ok(confirm)) => sent.push(confirm),
+                Some(Err(refused)) => error = Some(format!("RabbitMQ: {refused}")),
+                None => error = Some(format!("RabbitMQ: {}", self.late())),
             }
             if error.is_some() {
                 break;
@@ -70,19 +77,21 @@ impl AmqpTarget {
         }
         let mut confirmed = 0;
         for (confirm, letter) in sent.into_iter().zip(letters) {
-            let why = match timeout_at(deadline, confirm).await {
-                Ok(Ok(Confirmation::Ack(None))) => {
+            let why = match waiting.on(confirm).await {
+                Some(Ok(Confirmation::Ack(None))) => {
                     confirmed += 1;
                     continue;
                 }
                 // Confirmed, but no queue took it.
-                Ok(Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)))) => {
+                Some(Ok(
+                    Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)),
+                )) => {
                     format!("no queue took it: {}", returned.reply_text)
                 }
-                Ok(Ok(Confirmation::Nack(None))) => "the broker refused it".to_owned(),
-                Ok(Ok(Confirmation::NotRequested)) => "the broker does not confirm".to_owned(),
-                Ok(Err(failed)) => failed.to_string(),
-                Err(_) => self.late(&link.0),
+                Some(Ok(Confirmation::Nack(None))) => "the broker refused it".to_owned(),
+                Some(Ok(Confirmation::NotRequested)) => "the broker does not confirm".to_owned(),
+                Some(Err(failed)) => failed.to_string(),
+                None => self.late(),
             };
             return failed(
                 confirmed,
@@ -95,16 +104,8 @@ impl AmqpTarget {
         Published { confirmed, error }
     }
 
-    /// Why a batch took too long.
-    fn late(&self, connection: &Connection) -> String {
-        let allowed = self.batch_timeout;
-        match connection.status().blocked() {
-            true => format!(
-                "the broker blocks publishers (it is short of memory or disk), for more than \
-                 {allowed:?}"
-            ),
-            false => format!("not confirmed within {allowed:?}"),
-        }
+    fn late(&self) -> String {
+        format!("not confirmed within {:?}", self.batch_timeout)
     }
 
     async fn connect(&self) -> Result<(Connection, Channel), lapin::Error> {
@@ -155,6 +156,43 @@ pub fn takes_whole(letter: &DeadLetter) -> bool {
 /// About, with what the table needs beside it.
 fn header_bytes(name: &str, value: &[u8]) -> usize {
     name.len() + value.len() + 16
+}
+
+/// For a batch, over the time that it is allowed without the broker's blocking.
+struct Waiting<'a> {
+    connection: &'a Connection,
+    allowed: Duration,
+    deadline: Instant,
+    told: &'a dyn Fn(&str),
+}
+
+impl<'a> Waiting<'a> {
+    fn of(connection: &'a Connection, allowed: Duration, told: &'a dyn Fn(&str)) -> Waiting<'a> {
+        Waiting { connection, allowed, deadline: Instant::now() + allowed, told }
+    }
+
+    /// `None` if the time is up.
+    async fn on<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let (mut work, mut tell_at) = (std::pin::pin!(work), None);
+        loop {
+            let look = (Instant::now() + LOOK_EVERY).min(self.deadline);
+            if let Ok(done) = timeout_at(look, &mut work).await {
+                return Some(done);
+            }
+            let (now, status) = (Instant::now(), self.connection.status());
+            if status.blocked() && status.connected() {
+                self.deadline = now + self.allowed;
+                if now >= *tell_at.get_or_insert(now + BLOCKED_TIMEOUT) {
+                    (self.told)(BLOCKED);
+                    tell_at = Some(now + BLOCKED_AGAIN);
+                }
+            } else if now >= self.deadline {
+                return None;
+            } else {
+                tell_at = None;
+            }
+        }
+    }
 }
 
 fn failed(confirmed: usize, error: String) -> Published {

@@ -1,7 +1,8 @@
 //! How far letters have been forwarded: one small file, `dead-letters/forwarded`.
 //!
-//! A line of JSON, and a line with the checksum of the first. What cannot be read, or is about
-//! another target or log, counts as nothing: every letter that is kept is sent, perhaps once more.
+//! A line of JSON, and a line with the checksum of the first. What cannot be read, is about another
+//! target or log, or ahead of it, counts as nothing: every letter that is kept is sent, perhaps
+//! once more.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,13 +65,14 @@ pub enum CursorError {
 }
 
 impl Cursor {
-    /// `directory` is the data directory, with its catalog open. Begins anew when more sources
-    /// are forwarded than before: of those, nothing was sent.
+    /// `directory` is the data directory, with its catalog open; `last` is the newest seq of the log.
+    /// Begins anew when more sources are forwarded than before: of those, nothing was sent.
     pub fn open(
         disk: &Disk,
         directory: &Path,
         settings: &ForwardSettings,
         log_id: LogId,
+        last: Seq,
     ) -> Result<Cursor, CursorError> {
         let path = directory.join("dead-letters").join("forwarded");
         let mut line = Line {
@@ -80,8 +82,20 @@ impl Cursor {
             sources: settings.sources.clone().unwrap_or_else(|| vec![ALL.to_owned()]),
             forwarded: Seq(0),
         };
+        // Fewer sources are noted with the next letter. Until then the file says more than is
+        // sent, and all of that has been.
+        let mut ahead = None;
         match std::fs::read(&path) {
             Ok(content) => match decode(&content) {
+                // The directory was restored, but for this file. Its seqs will be those of others.
+                Ok(known) if known.forwarded > last => {
+                    ahead = Some(known.forwarded);
+                    tracing::error!(
+                        path = %path.display(), cursor = %known.forwarded, seq = %last,
+                        "is of a later moment than the log: all dead letters that are kept are \
+                         forwarded again",
+                    );
+                }
                 Ok(known) if known.covers(&line) => line.forwarded = known.forwarded,
                 Ok(known) => tracing::info!(
                     before = known.target,
@@ -98,10 +112,13 @@ impl Cursor {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(CursorError::Io { path, source }),
         }
-        // Fewer sources are noted with the next letter. Until then the file says more than is
-        // sent, and all of that has been.
-        let saved = line.forwarded;
-        Ok(Cursor { disk: disk.clone(), path, line, saved })
+        let saved = ahead.unwrap_or(line.forwarded);
+        let mut cursor = Cursor { disk: disk.clone(), path, line, saved };
+        if ahead.is_some() {
+            // Noted at once: soon the log will be as far.
+            cursor.save()?;
+        }
+        Ok(cursor)
     }
 
     pub fn seq(&self) -> Seq {
@@ -198,13 +215,20 @@ mod tests {
         std::fs::create_dir(home.path().join("dead-letters")).unwrap();
         let open = |target: &str, log: u128| {
             let log_id = LogId(Uuid::from_u128(log));
-            Cursor::open(&Disk::new(), home.path(), &to(target, None), log_id)
+            Cursor::open(&Disk::new(), home.path(), &to(target, None), log_id, Seq(9))
         };
         let mut cursor = open("a", 1).unwrap();
         assert_eq!(cursor.seq(), Seq(0));
         cursor.advance(Seq(9));
         cursor.save().unwrap();
         assert_eq!(open("a", 1).unwrap().seq(), Seq(9));
+        cursor.advance(Seq(10));
+        cursor.save().unwrap();
+        assert_eq!(open("a", 1).unwrap().seq(), Seq(0), "it is ahead of the log");
+        let noted = decode(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(noted.forwarded, Seq(0), "the log will be as far");
+        cursor.advance(Seq(9));
+        cursor.save().unwrap();
         assert_eq!(open("b", 1).unwrap().seq(), Seq(0));
         assert_eq!(open("a", 2).unwrap().seq(), Seq(0));
         std::fs::write(&path, encode(&Line { version: 2, ..line("topic a", 9) }).unwrap()).unwrap();
@@ -231,7 +255,7 @@ mod tests {
         std::fs::create_dir(home.path().join("dead-letters")).unwrap();
         let open = |sources: Option<&[&str]>| {
             let log_id = LogId(Uuid::from_u128(1));
-            Cursor::open(&Disk::new(), home.path(), &to("t", sources), log_id).unwrap()
+            Cursor::open(&Disk::new(), home.path(), &to("t", sources), log_id, Seq(99)).unwrap()
         };
         let sent = |sources: Option<&[&str]>, seq| {
             let mut cursor = open(sources);

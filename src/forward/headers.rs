@@ -30,6 +30,9 @@ pub fn errors(letter: &DeadLetter) -> Vec<(&'static str, String)> {
         ("__connect.errors.exception.message", detail(letter).to_owned()),
         ("pointd.seq", letter.seq.to_string()),
     ]);
+    if letter.rewritten {
+        headers.push(("pointd.rewritten", "true".to_owned()));
+    }
     headers
 }
 
@@ -40,4 +43,30 @@ pub fn detail(letter: &DeadLetter) -> &str {
 /// At most so many bytes of it.
 pub fn beginning(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{Original, Reason, Refusal};
+    use crate::position::{Seq, UnixMillis};
+
+    #[test]
+    fn a_value_that_was_written_again_is_called_so() {
+        let letter = |rewritten| DeadLetter {
+            seq: Seq(7),
+            time: UnixMillis(1),
+            position: None,
+            refusal: Refusal::new(Reason::UnknownPoint, "why"),
+            original: Original::of("{}"),
+            collection: Some("c".into()),
+            rewritten,
+            redrives: 0,
+            redriven_at: None,
+        };
+        let says = |rewritten| {
+            errors(&letter(rewritten)).contains(&("pointd.rewritten", "true".to_owned()))
+        };
+        assert!(says(true) && !says(false));
+    }
 }

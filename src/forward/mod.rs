@@ -46,6 +46,8 @@ const DROPS_MAX: usize = 10_000;
 /// After a failure; twice as long after each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(30);
+/// For the batch that is on its way when shutdown is asked for: noted, it is not sent again.
+const LAST_BATCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Drops letters through the log; ready when that is applied.
 pub type DropLetters =
@@ -72,6 +74,9 @@ pub struct Forwarder {
     /// Up to here nothing is kept that is still to be sent.
     passed: Seq,
     failures: u32,
+    /// Letters of the next batch. After a failure one: of one that the target refuses, those behind
+    /// it would arrive again at each attempt. Twice as many after each batch that went well.
+    at_once: usize,
 }
 
 enum Target {
@@ -96,16 +101,22 @@ impl Forwarder {
             (None, None) => return Err(std::io::Error::other("no target to forward to")),
         };
         let (waiting, passed) = (BTreeSet::new(), Seq(0));
-        Ok(Forwarder { settings, target, lines, waiting, passed, failures: 0 })
+        let (failures, at_once) = (0, BATCH_LETTERS_MAX);
+        Ok(Forwarder { settings, target, lines, waiting, passed, failures, at_once })
     }
 
-    /// The thread's life: ends soon after shutdown was asked for.
+    /// The thread's life: ends soon after shutdown was asked for, with the batch that is on its way
+    /// then if that does not take long.
     pub fn run(mut self, runtime: &Runtime) {
         runtime.block_on(async {
             let shutdown = self.lines.shutdown.clone();
+            let mut following = std::pin::pin!(self.follow());
             tokio::select! {
-                () = shutdown.asked() => {}
-                () = self.follow() => {}
+                () = shutdown.asked() => {
+                    // Past that it is sent again.
+                    let _ = tokio::time::timeout(LAST_BATCH_TIMEOUT, following).await;
+                }
+                () = &mut following => {}
             }
         });
         self.lines.status.stopped();
@@ -114,21 +125,28 @@ impl Forwarder {
     async fn follow(&mut self) {
         // What letters there were when there was nothing to do.
         let mut settled = None;
-        loop {
+        let shutdown = self.lines.shutdown.clone();
+        while !shutdown.is_asked() {
             // Marked as seen before it is looked at: what comes after wakes us.
             self.lines.applied.borrow_and_update();
             let changes = self.lines.catalog.dead_letter_changes();
             if settled == Some(changes) {
-                if self.lines.applied.changed().await.is_err() {
-                    // The applier has ended, so the process is about to.
-                    return;
+                tokio::select! {
+                    () = shutdown.asked() => return,
+                    // If the applier has ended, the process is about to.
+                    raised = self.lines.applied.changed() => match raised {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
                 }
-                continue;
             }
             self.look();
             let step = self.step().await;
             match step {
-                Ok(true) => self.failures = 0,
+                Ok(true) => {
+                    self.failures = 0;
+                    self.at_once = (2 * self.at_once).min(BATCH_LETTERS_MAX);
+                }
                 Ok(false) => {
                     self.failures = 0;
                     self.lines.status.idle();
@@ -147,14 +165,16 @@ impl Forwarder {
     /// Sends one batch, notes it, drops it if so configured. False if there was nothing to do.
     async fn step(&mut self) -> Result<bool, String> {
         let wanted = |letter: &DeadLetter| self.settings.wants(letter.source());
-        // After a failure one alone: of one that the target refuses, those behind it would arrive
-        // again at each attempt.
-        let count = if self.failures > 0 { 1 } else { BATCH_LETTERS_MAX };
-        let catalog = &self.lines.catalog;
+        let (catalog, count) = (&self.lines.catalog, self.at_once);
         let batch = catalog.dead_letters_after(self.behind(), count, BATCH_BYTES_MAX, &wanted);
         if !batch.is_empty() {
             self.lines.status.forwarding();
-            let published = self.target.publish(&batch).await;
+            let (lines, behind) = (&self.lines, self.behind());
+            let told = |error: &str| {
+                lines.failing(error);
+                lines.show_pending(lines.catalog.dead_letter_seqs_after(behind, &wanted).len());
+            };
+            let published = self.target.publish(&batch, &told).await;
             self.count(&batch[..published.confirmed]);
             if let Some(last) = batch[..published.confirmed].last() {
                 self.lines.cursor.advance(last.seq);
@@ -212,27 +232,44 @@ impl Forwarder {
         let left = |seq: &&Seq| **seq > cursor && !now.contains(*seq);
         let skipped = self.waiting.iter().filter(left).count();
         self.lines.metrics.letters.forward_skipped.inc_by(skipped as u64);
-        self.lines.metrics.letters.forward_pending.set(now.len() as i64);
-        self.lines.status.set_pending(now.len());
+        self.lines.show_pending(now.len());
         self.waiting = now;
     }
 
     async fn failed(&mut self, error: String) {
-        self.lines.metrics.letters.forward_failures.inc();
+        self.lines.failing(&error);
         let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(16)).min(RETRY_LAST);
         self.failures = self.failures.saturating_add(1);
-        if self.lines.status.failing(&error) {
+        self.at_once = 1;
+        let shutdown = self.lines.shutdown.clone();
+        tokio::select! {
+            () = shutdown.asked() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Lines {
+    /// Counted, and told once.
+    fn failing(&self, error: &str) {
+        self.metrics.letters.forward_failures.inc();
+        if self.status.failing(error) {
             tracing::warn!(error, "dead letters cannot be forwarded; trying again");
         }
-        tokio::time::sleep(wait).await;
+    }
+
+    fn show_pending(&self, letters: usize) {
+        self.metrics.letters.forward_pending.set(letters as i64);
+        self.status.set_pending(letters);
     }
 }
 
 impl Target {
-    async fn publish(&mut self, letters: &[Arc<DeadLetter>]) -> Published {
+    /// `told` of what fails for now, and is waited for.
+    async fn publish(&mut self, letters: &[Arc<DeadLetter>], told: &dyn Fn(&str)) -> Published {
         match self {
             Target::Kafka(kafka) => kafka.publish(letters).await,
-            Target::Amqp(amqp) => amqp.publish(letters).await,
+            Target::Amqp(amqp) => amqp.publish(letters, told).await,
         }
     }
 

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use crossbeam_channel::{RecvTimeoutError, Sender, TryRecvError};
 
 use super::DurableOffsets;
 use super::decode::{Decoded, DecodedBatch};
+use super::doubt::Doubts;
 use super::duplicates::{Duplicates, Verdict};
 use super::frame::{Frame, Unnumbered, first_frame};
 use super::handed::Handed;
 use super::pressure::Valve;
 use super::queue::{Entry, PendingBatch, QueueEnds, Write};
+use super::record::{Fitted, RECORD_BYTES_MAX, fit};
 use crate::catalog;
 use crate::disk::ballast::Ballast;
 use crate::metrics::{Metrics, stream_labels};
-use crate::operation::{Body, encode};
+use crate::operation::{Body, Message, Original, Redrive, encode};
 use crate::position::{Mark, Seq, Stream};
 use crate::shutdown::Shutdown;
 use crate::wal::{AppendError, Appended, Draft, Trimmer, Wal};
@@ -54,6 +57,7 @@ pub struct Appender {
     ends: AppenderEnds,
     trimmer: Trimmer,
     handed: Handed,
+    doubts: Doubts,
     frame: Frame,
     /// Taken from the queue and not yet decoded when the last frame was closed.
     waiting: Option<PendingBatch>,
@@ -64,7 +68,8 @@ impl Appender {
         let trimmer = ends.wal.trimmer();
         let applier = ends.applier.clone();
         let handed = Handed::new(applier, ends.frames_max, ends.reserve_bytes, ends.valve.clone());
-        Appender { queue, ends, trimmer, handed, frame: Frame::default(), waiting: None }
+        let (doubts, frame) = (Doubts::default(), Frame::default());
+        Appender { queue, ends, trimmer, handed, doubts, frame, waiting: None }
     }
 
     /// Runs until every entrance of the queue is dropped and all that came in is durable. An
@@ -173,7 +178,9 @@ impl Appender {
         };
         let (body, encoded) = match verdict {
             Verdict::Passed => return None,
-            Verdict::New => (item.body, item.body_encoded),
+            Verdict::New => {
+                self.with_doubts(item.body, item.body_encoded, item.original, item.seen)
+            }
             Verdict::Duplicate => {
                 self.ends.metrics.duplicate(&item.position);
                 (Body::Duplicate, encode(&Body::Duplicate))
@@ -195,11 +202,43 @@ impl Appender {
             durable: None,
             reply: None,
         };
-        self.frame.push(record, Some(item.position_encoded), encoded);
+        self.push(record, Some(item.position_encoded), encoded);
         why
     }
 
+    /// What was delivered goes into the record where the message may be refused for what stands
+    /// between the state that its decoder saw and here.
+    fn with_doubts(
+        &self,
+        body: Body,
+        encoded: Bytes,
+        original: Option<Original>,
+        seen: Seq,
+    ) -> (Body, Bytes) {
+        match (body, original) {
+            (Body::Message(message), Some(original)) if self.doubts.doubts(&message, seen) => {
+                let message = Message { original: Some(original), ..message };
+                let Fitted { body, encoded, .. } =
+                    fit(Body::Message(message), None, RECORD_BYTES_MAX);
+                (body, encoded)
+            }
+            (body, _) => (body, encoded),
+        }
+    }
+
+    fn push(&mut self, record: Unnumbered, position: Option<Bytes>, encoded: Bytes) {
+        let seq = Seq(self.ends.wal.next_seq().0 + self.frame.records.len() as u64);
+        match &record.body {
+            Body::Message(message) | Body::Redrive(Redrive { attempt: Ok(message), .. }) => {
+                self.doubts.note(seq, message);
+            }
+            _ => {}
+        }
+        self.frame.push(record, position, encoded);
+    }
+
     fn take_write(&mut self, write: Write) {
+        self.frame.written_bytes += write.bytes;
         let record = Unnumbered {
             time: write.time,
             position: None,
@@ -207,7 +246,7 @@ impl Appender {
             durable: Some(write.durable),
             reply: write.applied,
         };
-        self.frame.push(record, None, write.encoded);
+        self.push(record, None, write.encoded);
     }
 
     /// Of a batch in several frames nothing is acknowledged before the last: what comes again of
@@ -238,6 +277,7 @@ impl Appender {
         }
         frame.acknowledge();
         self.queue.held.give_back(frame.held_bytes);
+        self.queue.written.give_back(frame.written_bytes);
         self.queue.ahead.0.give_back(frame.decoded_bytes);
         drafts.clear();
         self.frame.drafts = drafts;

@@ -10,10 +10,12 @@ use serde::de::IgnoredAny;
 use serde_json::from_slice;
 
 use super::ahead::Ahead;
+use super::doubt::{Foresight, only_applying_shows};
+use super::record::{Fitted, fit, memory_bytes};
 use crate::format::{self, Decoding, Format, Incoming};
 use crate::metrics::{Metrics, stream_labels};
-use crate::operation::{Body, Message, Operation, Original, Reason, Refusal, Rejection, encode};
-use crate::position::{Position, Stream, UnixMillis};
+use crate::operation::{Body, Message, Original, Reason, Refusal, Rejection};
+use crate::position::{Position, Seq, Stream, UnixMillis};
 use crate::source::{Batch, Delivery, Item, Redelivery, What};
 
 /// A record in the making: encoded, and beside it what the applier needs.
@@ -24,24 +26,21 @@ pub struct Decoded {
     pub position_encoded: Bytes,
     pub body: Body,
     pub body_encoded: Bytes,
+    /// What was delivered, where the body has no need for it as things stood when it was decoded.
+    pub original: Option<Original>,
+    /// What was applied by then, at least.
+    pub seen: Seq,
     pub redelivered: Option<Redelivery>,
     /// It was refused, and its source may not pass it.
     pub halts: bool,
 }
 
 impl Decoded {
-    /// What it takes in memory, about: encoded, and beside it in pieces.
+    /// What it takes in memory, about, beside what was delivered.
     fn bytes(&self) -> usize {
-        // Of a point or a vector, beside its content.
-        const PIECE_BYTES: usize = 96;
-        let pieces = match &self.body {
-            Body::Message(message) => message.operations.iter().map(Operation::pieces).sum(),
-            _ => 0,
-        };
         size_of::<Decoded>()
             + self.position_encoded.len()
-            + 2 * self.body_encoded.len()
-            + pieces * PIECE_BYTES
+            + memory_bytes(&self.body, self.body_encoded.len())
     }
 }
 
@@ -63,10 +62,6 @@ pub struct Work {
     pub(super) decoded: Sender<DecodedBatch>,
 }
 
-/// Whether a message looks as if it could be applied now. It decides nothing but whether the
-/// record keeps the original bytes for a dead letter.
-pub type DoubtCheck = Arc<dyn Fn(&Message) -> Result<(), Refusal> + Send + Sync>;
-
 /// How one source's messages are read.
 #[derive(Clone, Debug)]
 pub struct SourceDecoding {
@@ -79,7 +74,10 @@ pub struct SourceDecoding {
 #[derive(Clone)]
 pub struct Decoder {
     pub sources: Arc<Vec<SourceDecoding>>,
-    pub check: DoubtCheck,
+    /// It decides nothing but whether a record keeps what was delivered, for a dead letter.
+    pub foresight: Foresight,
+    /// [`super::RECORD_BYTES_MAX`].
+    pub record_bytes_max: usize,
     pub metrics: Metrics,
 }
 
@@ -102,9 +100,12 @@ impl Decoder {
     ) -> DecodedBatch {
         let mut counts = RunCounts { metrics: &self.metrics, stream: None, count: 0 };
         let mut batch = DecodedBatch { items: Vec::with_capacity(items.len()), bytes: 0 };
+        // Asked once: an older answer is right as well.
+        let mut seen = None;
         for item in items {
             ahead.wait(place);
-            let decoded = self.decode(source, item);
+            let seen = *seen.get_or_insert_with(|| (self.foresight.applied)());
+            let decoded = self.decode(source, item, seen);
             if matches!(decoded.body, Body::Message(_)) {
                 counts.count(&decoded.position.stream);
             }
@@ -117,25 +118,31 @@ impl Decoder {
         batch
     }
 
-    fn decode(&self, source: usize, item: Item) -> Decoded {
-        let (time, redelivered, body) = match item.what {
+    fn decode(&self, source: usize, item: Item, seen: Seq) -> Decoded {
+        let now = || (UnixMillis::now(), None);
+        let ((time, redelivered), (body, original)) = match item.what {
             What::Message(delivery) => {
-                let (time, redelivered) = (delivery.time, delivery.redelivered);
+                let told = (delivery.time, delivery.redelivered);
                 let topic = item.position.stream.topic();
-                (time, redelivered, self.decode_guarded(source, topic, delivery))
+                (told, self.decode_delivery(source, topic, delivery))
             }
-            What::Moved { why } => (UnixMillis::now(), None, Body::Moved { why }),
+            What::Moved { why } => (now(), (Body::Moved { why }, None)),
             What::Start { forget_others, why } => {
-                (UnixMillis::now(), None, Body::Start { forget_others, why })
+                (now(), (Body::Start { forget_others, why }, None))
             }
         };
+        let position_encoded = item.position.encode();
+        let bytes_max = self.record_bytes_max.saturating_sub(position_encoded.len());
+        let Fitted { body, encoded, original } = fit(body, original, bytes_max);
         Decoded {
             time,
-            position_encoded: item.position.encode(),
+            position_encoded,
             position: item.position,
-            body_encoded: encode(&body),
+            body_encoded: encoded,
             halts: self.sources[source].halts && matches!(body, Body::Rejected(_)),
             body,
+            original,
+            seen,
             redelivered,
         }
     }
@@ -150,12 +157,7 @@ impl Decoder {
         original: &Original,
         as_json: bool,
     ) -> Result<Message, Refusal> {
-        let incoming = Incoming {
-            topic,
-            key: original.key.as_deref(),
-            value: original.value.as_deref(),
-            headers: &original.headers,
-        };
+        let incoming = incoming(topic, original);
         let mut decoding = self.sources[source].decoding.clone();
         if as_json {
             decoding.format = format_of_text(decoding.format, incoming.value);
@@ -164,39 +166,32 @@ impl Decoder {
         std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()))
     }
 
-    /// A message that makes the decoder panic must not end the process at every start: it has no
-    /// seq yet that could be rejected, and the broker would deliver it for ever.
-    fn decode_guarded(&self, source: usize, topic: Option<&str>, delivery: Delivery) -> Body {
-        let kept = delivery.clone();
-        let decode = AssertUnwindSafe(|| self.decode_delivery(source, topic, delivery));
-        std::panic::catch_unwind(decode).unwrap_or_else(|_| {
-            Body::Rejected(Rejection {
-                refusal: decoder_fault(),
-                original: original(kept),
-                rewritten: false,
-            })
-        })
-    }
-
-    fn decode_delivery(&self, source: usize, topic: Option<&str>, delivery: Delivery) -> Body {
-        let incoming = Incoming {
-            topic,
-            key: delivery.key.as_deref(),
-            value: delivery.value.as_deref(),
-            headers: &delivery.headers,
-        };
-        match format::decode(&incoming, &self.sources[source].decoding) {
-            Ok(mut message) => {
-                if (self.check)(&message).is_err() {
-                    message.original = Some(original(delivery));
-                }
-                Body::Message(message)
+    /// The body, and what was delivered, unless the body has it.
+    fn decode_delivery(
+        &self,
+        source: usize,
+        topic: Option<&str>,
+        delivery: Delivery,
+    ) -> (Body, Option<Original>) {
+        let Delivery { key, value, headers, .. } = delivery;
+        let original = Original { key, value, headers };
+        let incoming = incoming(topic, &original);
+        let decode = AssertUnwindSafe(|| {
+            let message = format::decode(&incoming, &self.sources[source].decoding)?;
+            let sure = !only_applying_shows(&message) && (self.foresight.fits)(&message);
+            Ok((message, sure))
+        });
+        // A message that makes the decoder panic must not end the process at every start: it has
+        // no seq yet that could be rejected, and the broker would deliver it for ever.
+        let decoded = std::panic::catch_unwind(decode).unwrap_or_else(|_| Err(decoder_fault()));
+        match decoded {
+            Ok((message, true)) => (Body::Message(message), Some(original)),
+            Ok((message, false)) => {
+                (Body::Message(Message { original: Some(original), ..message }), None)
             }
-            Err(refusal) => Body::Rejected(Rejection {
-                refusal,
-                original: original(delivery),
-                rewritten: false,
-            }),
+            Err(refusal) => {
+                (Body::Rejected(Rejection { refusal, original, rewritten: false }), None)
+            }
         }
     }
 }
@@ -219,8 +214,13 @@ fn decoder_fault() -> Refusal {
     Refusal::new(Reason::DecoderFault, detail)
 }
 
-fn original(delivery: Delivery) -> Original {
-    Original { key: delivery.key, value: delivery.value, headers: delivery.headers }
+fn incoming<'a>(topic: Option<&'a str>, original: &'a Original) -> Incoming<'a> {
+    Incoming {
+        topic,
+        key: original.key.as_deref(),
+        value: original.value.as_deref(),
+        headers: &original.headers,
+    }
 }
 
 /// Counts decoded messages per stream, looking a label up once per run of one stream.
@@ -263,7 +263,9 @@ mod tests {
             limits: Limits { message_bytes_max: 1000 },
         };
         let sources = Arc::new(vec![SourceDecoding { decoding, halts: false }]);
-        let decoder = Decoder { sources, check: Arc::new(|_| Ok(())), metrics: Metrics::new() };
+        let foresight = Foresight { applied: Arc::new(|| Seq(0)), fits: Arc::new(|_| true) };
+        let metrics = Metrics::new();
+        let decoder = Decoder { sources, foresight, record_bytes_max: usize::MAX, metrics };
         for (text, as_text, as_delivered) in [
             (r#"{"id": 7, "vector": [1, 2]}"#, true, true),
             (r#"{"collection_name": "c", "id": 7, "vector": [1, 2]}"#, true, true),

@@ -18,6 +18,8 @@ pub(super) struct Frame {
     pub bytes: usize,
     pub watermarks: Vec<(Watermark, u64)>,
     pub held_bytes: usize,
+    /// Of HTTP writes.
+    pub written_bytes: usize,
     /// Of the workers' bound.
     pub decoded_bytes: usize,
 }
@@ -37,6 +39,7 @@ impl Frame {
         self.drafts.is_empty()
             && self.watermarks.is_empty()
             && self.held_bytes == 0
+            && self.written_bytes == 0
             && self.decoded_bytes == 0
     }
 

@@ -17,12 +17,14 @@
 mod ahead;
 mod appender;
 mod decode;
+mod doubt;
 mod duplicates;
 mod frame;
 mod handed;
 mod offsets;
 mod pressure;
 mod queue;
+mod record;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -30,18 +32,21 @@ mod window;
 use serde::{Deserialize, Serialize};
 
 pub use appender::{Appender, AppenderEnds};
-pub use decode::{Decoder, DoubtCheck, SourceDecoding, Work, run_worker};
+pub use decode::{Decoder, SourceDecoding, Work, run_worker};
+pub use doubt::Foresight;
 pub use duplicates::Duplicates;
 pub use handed::applier_channel;
 pub use offsets::DurableOffsets;
 pub use pressure::{Ask, Gauges, Valve};
 pub use queue::{Intake, Queue, QueueEnds, Submit, SubmitError, Submitted};
+pub use record::RECORD_BYTES_MAX;
 
 /// Bounds of the intake.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestSettings {
-    /// Bytes taken from sources and not yet in the log; when full, sources pause.
+    /// Bytes taken from sources and not yet in the log; when full, sources pause. Four times as many
+    /// may be of HTTP writes; when full, they are refused.
     pub queue_bytes_max: usize,
     /// Batches and HTTP writes waiting; when full, sources pause and writes are refused.
     pub queue_batches_max: usize,

@@ -10,12 +10,18 @@ use tokio::sync::oneshot;
 use super::ahead::{Ahead, AheadEnd};
 use super::decode::{DecodedBatch, Work};
 use super::pressure::Valve;
+use super::record::{RECORD_BYTES_MAX, memory_bytes};
 use super::{DurableOffsets, IngestSettings};
 use crate::catalog::Outcome;
 use crate::metrics::Metrics;
 use crate::operation::{Body, Message, encode};
 use crate::position::{Offset, Seq, Stream, UnixMillis};
 use crate::source::{Batch, Gate, Outlet, Pressure, Watermark};
+
+/// So many times what sources may hold may be held by HTTP writes. Those whose callers wait are
+/// bounded by the bodies of requests, which take about as much by default: so what is refused is
+/// what would pile up behind callers that have gone.
+const WRITTEN_TIMES: usize = 4;
 
 /// What the appender takes, in order.
 pub(super) enum Entry {
@@ -38,6 +44,8 @@ pub(super) struct Write {
     pub time: UnixMillis,
     pub body: Body,
     pub encoded: Bytes,
+    /// What it takes in memory, about.
+    pub bytes: usize,
     /// Told the seq once it is durable.
     pub durable: oneshot::Sender<Seq>,
     /// Told the outcome once it is applied.
@@ -50,13 +58,15 @@ pub struct Queue {
     entries: Sender<Entry>,
     work: Sender<Work>,
     held: Arc<HeldBytes>,
+    /// Apart from what sources hold: they fill theirs whenever the log is slow.
+    written: Arc<HeldBytes>,
     ahead: Arc<Ahead>,
     /// How many batches were let in. Held while one is, so that entries and work have one order.
     batches: Arc<Mutex<u64>>,
     valve: Arc<Valve>,
 }
 
-/// The bytes between a source and the log.
+/// The bytes between an entrance and the log.
 pub(super) struct HeldBytes {
     bytes: AtomicUsize,
     bytes_max: usize,
@@ -69,17 +79,15 @@ impl HeldBytes {
         let taken = self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {
             (held == 0 || held + bytes <= self.bytes_max).then_some(held + bytes)
         });
-        self.show();
+        if taken.is_ok() {
+            self.metrics.wal.queue_bytes.add(bytes as i64);
+        }
         taken.is_ok()
     }
 
     pub(super) fn give_back(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-        self.show();
-    }
-
-    fn show(&self) {
-        self.metrics.wal.queue_bytes.set(self.bytes.load(Ordering::Relaxed) as i64);
+        self.metrics.wal.queue_bytes.sub(bytes as i64);
     }
 }
 
@@ -87,6 +95,7 @@ impl HeldBytes {
 pub struct QueueEnds {
     pub(super) entries: Receiver<Entry>,
     pub(super) held: Arc<HeldBytes>,
+    pub(super) written: Arc<HeldBytes>,
     pub(super) ahead: AheadEnd,
     pub work: Receiver<Work>,
 }
@@ -100,17 +109,23 @@ impl Queue {
         let (entries, entries_out) = bounded(settings.queue_batches_max);
         // As many as there are entries: a batch is offered to both or to neither.
         let (work, work_out) = unbounded();
-        let held = Arc::new(HeldBytes {
-            bytes: AtomicUsize::new(0),
-            bytes_max: settings.queue_bytes_max,
-            metrics: metrics.clone(),
-        });
+        let held_bytes = |bytes_max| {
+            let bytes = AtomicUsize::new(0);
+            Arc::new(HeldBytes { bytes, bytes_max, metrics: metrics.clone() })
+        };
+        let held = held_bytes(settings.queue_bytes_max);
+        let written = held_bytes(settings.queue_bytes_max.saturating_mul(WRITTEN_TIMES));
         let ahead = Ahead::new(settings.queue_bytes_max);
         let end = AheadEnd(ahead.clone());
-        let ends =
-            QueueEnds { entries: entries_out, held: held.clone(), ahead: end, work: work_out };
+        let ends = QueueEnds {
+            entries: entries_out,
+            held: held.clone(),
+            written: written.clone(),
+            ahead: end,
+            work: work_out,
+        };
         let batches = Arc::default();
-        (Queue { entries, work, held, ahead, batches, valve }, ends)
+        (Queue { entries, work, held, written, ahead, batches, valve }, ends)
     }
 
     /// The door of the source with this number in the decoders' list.
@@ -220,6 +235,8 @@ pub struct Submit {
 pub enum SubmitError {
     #[error("the log is behind and its queue is full: try again later")]
     Full,
+    #[error("it would take {0} bytes in the log, more than {RECORD_BYTES_MAX}: send several")]
+    TooLarge(usize),
     #[error("the daemon is shutting down")]
     Closed,
 }
@@ -252,11 +269,20 @@ impl Submit {
         let (durable, durable_out) = oneshot::channel();
         let (applied, applied_out) = waits.then(oneshot::channel).unzip();
         let (time, encoded) = (UnixMillis::now(), encode(&body));
-        let write = Write { time, body, encoded, durable, applied };
-        match self.queue.entries.try_send(Entry::Write(write)) {
-            Ok(()) => Ok(Submitted { durable: durable_out, applied: applied_out }),
-            Err(TrySendError::Full(_)) => Err(SubmitError::Full),
-            Err(TrySendError::Disconnected(_)) => Err(SubmitError::Closed),
+        if encoded.len() > RECORD_BYTES_MAX {
+            return Err(SubmitError::TooLarge(encoded.len()));
         }
+        let bytes = size_of::<Write>() + memory_bytes(&body, encoded.len());
+        if !self.queue.written.take(bytes) {
+            return Err(SubmitError::Full);
+        }
+        let write = Write { time, body, encoded, bytes, durable, applied };
+        let refused = match self.queue.entries.try_send(Entry::Write(write)) {
+            Ok(()) => return Ok(Submitted { durable: durable_out, applied: applied_out }),
+            Err(TrySendError::Full(_)) => SubmitError::Full,
+            Err(TrySendError::Disconnected(_)) => SubmitError::Closed,
+        };
+        self.queue.written.give_back(bytes);
+        Err(refused)
     }
 }

@@ -1,12 +1,13 @@
 //! The intake with a real log under it: order, duplicates, and what may be acknowledged when.
 
 mod large;
+mod originals;
 mod room;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
@@ -18,10 +19,13 @@ use crate::disk::{Disk, Step, Witness};
 use crate::format::{Decoding, Format, TopicCollections};
 use crate::metrics::Metrics;
 use crate::operation::{Body, Limits, Reason};
-use crate::position::{Mark, Offset, Position, Stream, UnixMillis};
+use crate::position::{Mark, Offset, Position, Seq, Stream, UnixMillis};
 use crate::shutdown::Shutdown;
 use crate::source::{Batch, Delivery, Gate, Item, Outlet, Pressure, Watermark, What};
 use crate::wal::{AppendError, Options, Wal};
+
+/// The most of a record, of a position too.
+const RECORD_BYTES: usize = 4000;
 
 /// Looks at the watermark whenever the log is synced, and fails the sync if it is told to.
 struct Guard {
@@ -57,6 +61,8 @@ struct Line {
     /// Not there before it is restored.
     ballast: Arc<Ballast>,
     asked: Receiver<()>,
+    /// The seq up to which the workers see what was applied.
+    applied: Arc<AtomicU64>,
     frames: Receiver<Frame>,
     appender: std::thread::JoinHandle<Result<(), AppendError>>,
     _directory: tempfile::TempDir,
@@ -81,6 +87,15 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     let make_room = move || checkpoint.try_send(()).unwrap_or_default();
     let valve = Valve::new(Gauges { make_room: Arc::new(make_room), ..Gauges::open() }, &metrics);
     let (queue, ends) = Queue::new(settings, valve.clone(), &metrics);
+    let applied = Arc::new(AtomicU64::new(0));
+    let seen = applied.clone();
+    let foresight = Foresight {
+        applied: Arc::new(move || Seq(seen.load(Ordering::SeqCst))),
+        fits: Arc::new(|message| match &*message.collection {
+            "fault" => panic!("a decoder's fault"),
+            _ => true,
+        }),
+    };
     let decoder = Decoder {
         sources: Arc::new(vec![SourceDecoding {
             decoding: Decoding {
@@ -91,10 +106,8 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
             },
             halts,
         }]),
-        check: Arc::new(|message| match &*message.collection {
-            "fault" => panic!("a decoder's fault"),
-            _ => Ok(()),
-        }),
+        foresight,
+        record_bytes_max: RECORD_BYTES,
         metrics: metrics.clone(),
     };
     for _ in 0..3 {
@@ -120,7 +133,7 @@ fn line_of(settings: &IngestSettings, halts: bool) -> Line {
     };
     let appender = std::thread::spawn(move || Appender::new(ends, out).run());
     let _directory = directory;
-    Line { queue, watermark, guard, no_room, ballast, asked, frames, appender, _directory }
+    Line { queue, watermark, guard, no_room, ballast, asked, applied, frames, appender, _directory }
 }
 
 fn open(disk: &Disk, directory: &Path) -> Wal {
@@ -256,24 +269,6 @@ fn a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile() {
     assert_eq!(end(line), expected);
     assert_eq!(watermark.get(), 20);
     assert!(!no_room.load(Ordering::SeqCst));
-}
-
-#[test]
-fn a_message_that_makes_the_decoder_panic_becomes_a_dead_letter() {
-    let line = line(&IngestSettings::default());
-    let intake = intake(&line.queue, &line.watermark);
-    intake.offer(batch_of("fault", 1, 0..1)).unwrap();
-    intake.offer(batch(2, 1..2)).unwrap();
-    drop(intake);
-    let frames = line.frames.clone();
-    drop(line.queue);
-    line.appender.join().unwrap().unwrap();
-    let bodies: Vec<Body> =
-        frames.iter().flat_map(|frame| frame.records).map(|record| record.body).collect();
-    let Body::Rejected(rejection) = &bodies[0] else { panic!("{bodies:?}") };
-    assert_eq!(rejection.refusal.reason, Reason::DecoderFault);
-    assert!(rejection.original.value.as_ref().unwrap().starts_with(b"{"));
-    assert!(matches!(&bodies[1], Body::Message(_)), "{bodies:?}");
 }
 
 #[test]

@@ -87,8 +87,8 @@ impl Body {
 pub struct Message {
     pub collection: String,
     pub operations: Vec<Operation>,
-    /// What was delivered, kept where the message looked as if it could not be applied when
-    /// it was decoded, so that its dead letter can show the original bytes.
+    /// What was delivered, kept where the message might not be applied at its turn, so that its
+    /// dead letter can show the original bytes.
     pub original: Option<Original>,
     /// Its writer waits for the outcome. Should it be refused, the writer is told, and no dead
     /// letter is kept. Part of the record, so that replay decides the same.

@@ -8,12 +8,13 @@ use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ConnectionProperties};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::{kafka_source, letters};
+use super::{command, kafka_source, letters};
 use crate::brokers::kafka::Kafka;
 use crate::brokers::rabbitmq::RabbitMq;
 use crate::harness::{PATIENCE, Pointd, Setup};
@@ -68,6 +69,7 @@ fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
         (Some(COUNT as u64), Some(0))
     );
     assert!(shown["error"].as_str().is_some_and(|error| !error.is_empty()), "{shown}");
+    told(&pointd);
     pointd.kill_9();
     let pointd = setup.start();
     target_is_back();
@@ -80,6 +82,14 @@ fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
     });
     assert_eq!(pointd.metric("pointd_dead_letters_forward_pending"), Some(0.0));
     pointd
+}
+
+/// That forwarding fails is told where it belongs, and stops nothing else.
+fn told(pointd: &Pointd) {
+    assert!(forwarding(pointd)["failing_since"].as_u64().is_some_and(|since| since > 0));
+    assert!(pointd.metric("pointd_dead_letters_forward_failures_total") >= Some(1.0));
+    assert_eq!(pointd.get_status("/readyz"), Some(200));
+    assert_eq!(pointd.get("/sources")["result"]["sources"][0]["state"], "running");
 }
 
 /// Each at least once; the first time each, in order; each whole.
@@ -167,6 +177,96 @@ fn of_topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
     sent
 }
 
+/// The fourth of seven is larger than the topic takes. Nothing behind it is sent while it waits, and
+/// nothing is sent twice on the way.
+#[test]
+fn a_letter_that_the_target_refuses_holds_up_those_behind_it_until_it_is_dropped() {
+    let Some(kafka) = Kafka::shared("a letter that a topic refuses") else { return };
+    kafka.create_topic("large", 1);
+    let created = kafka.admin(async |admin| {
+        let topic = NewTopic::new("narrow", 1, TopicReplication::Fixed(1));
+        let topic = topic.set("max.message.bytes", "5000");
+        admin.create_topics([&topic], &AdminOptions::new()).await
+    });
+    created.unwrap().remove(0).unwrap();
+    let setup = Setup::new();
+    let bootstrap = kafka.bootstrap();
+    setup.configure(&kafka_source(
+        kafka,
+        "large",
+        "",
+        &format!(
+            "[dead_letters.forward.kafka]\nbrokers = \"{bootstrap}\"\ntopic = \"narrow\"\n\
+             [dead_letters.forward.kafka.properties]\n\"compression.type\" = \"none\"\n"
+        ),
+    ));
+    let value = |at: usize| format!("poison {at}{}", " ".repeat(if at == 3 { 9000 } else { 0 }));
+    kafka.publish("large", 0, (0..7).map(value));
+    let pointd = setup.start();
+    pointd.wait_until("the letters", PATIENCE, |pointd| total(pointd) == 7);
+    let seqs: Vec<u64> =
+        letters(&pointd).iter().map(|letter| letter["seq"].as_u64().unwrap()).collect();
+    pointd.wait_until("the large one", LONG, |pointd| forwarding(pointd)["cursor"] == seqs[2]);
+    let failures = |it: &Pointd| it.metric("pointd_dead_letters_forward_failures_total").unwrap();
+    let before = failures(&pointd);
+    pointd.wait_until("three more attempts", LONG, |it| failures(it) >= before + 3.0);
+    let shown = forwarding(&pointd);
+    let names = format!("dead letter {}:", seqs[3]);
+    assert!(shown["error"].as_str().is_some_and(|error| error.contains(&names)), "{shown}");
+    assert_eq!((&shown["cursor"], shown["pending"].as_u64()), (&seqs[2].into(), Some(4)));
+    told(&pointd);
+    let sent = || -> Vec<String> {
+        let sent = of_topic(&bootstrap, "narrow").into_iter();
+        sent.map(|letter| String::from_utf8(letter.value).unwrap()).collect()
+    };
+    assert_eq!(sent(), [value(0), value(1), value(2)]);
+    let dropped = command(&pointd, &["drop", &seqs[3].to_string()]);
+    assert!(dropped.well, "{}{}", dropped.out, dropped.error);
+    pointd.wait_until("the rest", LONG, |pointd| forwarding(pointd)["state"] == "idle");
+    assert_eq!(sent(), [0, 1, 2, 4, 5, 6].map(value));
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_skipped_total"), Some(1.0));
+    assert_eq!(pointd.metric("pointd_dead_letters_forwarded_total"), Some(6.0));
+}
+
+/// Each stop meets a batch on its way, or nearly so.
+#[test]
+fn a_stop_in_between_has_no_letter_sent_twice() {
+    let Some(kafka) = Kafka::shared("stops while letters are forwarded") else { return };
+    kafka.create_topic("weak", 1);
+    kafka.create_topic("once", 1);
+    let setup = Setup::new();
+    let bootstrap = kafka.bootstrap();
+    let target =
+        format!("[dead_letters.forward.kafka]\nbrokers = \"{bootstrap}\"\ntopic = \"once\"\n");
+    setup.configure(&kafka_source(kafka, "weak", "", &target));
+    const MANY: usize = 20_000;
+    kafka.publish("weak", 0, (0..MANY).map(|at| format!("poison {at}")));
+    let mut stops = 0;
+    let pointd = loop {
+        let pointd = setup.start();
+        let forwarded = |pointd: &Pointd| {
+            pointd.metric("pointd_dead_letters_forwarded_total").unwrap_or_default()
+        };
+        pointd.wait_until("some more, or all", LONG, |it| {
+            let shown = forwarding(it);
+            forwarded(it) > 0.0 || (total(it) == MANY as u64 && shown["state"] == "idle")
+        });
+        if stops == 4 {
+            break pointd;
+        }
+        assert!(pointd.terminate().success());
+        stops += 1;
+    };
+    pointd.wait_until("the last", LONG, |pointd| {
+        let shown = forwarding(pointd);
+        total(pointd) == MANY as u64 && shown["pending"] == 0 && shown["state"] == "idle"
+    });
+    let sent: Vec<Vec<u8>> =
+        of_topic(&bootstrap, "once").into_iter().map(|letter| letter.value).collect();
+    let expected: Vec<Vec<u8>> = (0..MANY).map(|at| format!("poison {at}").into_bytes()).collect();
+    assert!(sent == expected, "{} were sent, {MANY} once each in order", sent.len());
+}
+
 #[test]
 fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
     let Some(kafka) = Kafka::shared("forwarding to RabbitMQ") else { return };
@@ -206,6 +306,17 @@ fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
         assert_eq!(letter.headers["x-pointd-seq"], letter.headers["pointd.seq"]);
         assert_eq!(letter.headers["content-type"], b"application/json");
     }
+    // A broker that is short of memory says so, and takes nothing until it no longer is.
+    target.memory_alarm(true);
+    kafka.publish("ill", 0, ["poison"]);
+    let soon = Duration::from_secs(40);
+    pointd.wait_until("the failure", soon, |it| forwarding(it)["state"] == "failing");
+    let shown = forwarding(&pointd);
+    assert!(shown["error"].as_str().is_some_and(|it| it.contains("blocks publishers")), "{shown}");
+    told(&pointd);
+    target.memory_alarm(false);
+    pointd.wait_until("its end", LONG, |it| total(it) == 0 && forwarding(it)["state"] == "idle");
+    assert_eq!(target.ready("dead"), 1, "it waits where it was sent");
     assert!(pointd.terminate().success());
 }
 

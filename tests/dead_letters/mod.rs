@@ -3,6 +3,7 @@
 
 mod forward;
 mod halt;
+mod originals;
 mod redrive;
 
 use std::process::Command;

@@ -31,6 +31,7 @@ fn letters_are_mended_redriven_and_dropped_and_no_crash_brings_them_back() {
     let gauge =
         |reason: &str| format!(r#"pointd_dead_letters_kept{{reason="{reason}",source="s"}}"#);
     assert_eq!(pointd.metric(&gauge("not_json")), Some(1.0));
+    assert_eq!(pointd.metric(&gauge("unknown_collection")), Some(1.0));
 
     let list = command(&pointd, &["list", "--reason", "not_json"]);
     assert!(list.well && list.out.contains("s redrive/0@1"), "{}{}", list.out, list.error);
@@ -50,6 +51,18 @@ fn letters_are_mended_redriven_and_dropped_and_no_crash_brings_them_back() {
     assert_eq!(pointd.count("later"), 0);
     let all = command(&pointd, &["redrive", "--source", "s"]);
     assert!(!all.well && all.out.contains("1 applied, 3 refused"), "{}{}", all.out, all.error);
+    // What has gone is not shown; what was refused again is, once.
+    pointd
+        .wait_until("the gauges", PATIENCE, |it| it.metric(&gauge("unknown_collection")).is_none());
+    for reason in ["not_json", "no_collection", "unknown_point"] {
+        assert_eq!(pointd.metric(&gauge(reason)), Some(1.0), "{reason}");
+    }
+    assert_eq!(pointd.metric("pointd_dead_letters"), Some(3.0));
+    let redriven = |outcome: &str| {
+        let name = "pointd_dead_letters_redriven_total";
+        pointd.metric(&format!(r#"{name}{{outcome="{outcome}",source="s"}}"#))
+    };
+    assert_eq!((redriven("applied"), redriven("refused")), (Some(1.0), Some(3.0)));
     pointd.kill_9();
     mends_and_drops(&setup, &seqs);
 }

@@ -19,8 +19,10 @@ use crate::catalog::{DeadLetter, Outcome};
 use crate::operation::{Body, Message, Original, Reason, Redrive, Refusal, decode_written};
 use crate::position::Seq;
 
-/// Attempts that are in the log's queue at the same time.
+/// Attempts that are decoded and on their way to the log at the same time.
 const ATTEMPTS_AT_ONCE: usize = 64;
+/// And the bytes of their letters; one that is larger is alone.
+const ATTEMPT_BYTES_MAX: u64 = 8 << 20;
 
 #[derive(Serialize)]
 struct Decisions {
@@ -82,11 +84,15 @@ pub(in super::super) async fn redrive(
         None => None,
     };
     let mut decided = Vec::with_capacity(letters.len());
-    for chunk in letters.chunks(ATTEMPTS_AT_ONCE) {
-        if Instant::now() >= deadline.at || shared.doors.shutdown.is_asked() {
-            next_page_offset = chunk.first().map(|(seq, _)| *seq);
+    let mut rest = &letters[..];
+    while let Some((first, _)) = rest.first() {
+        let turn = tokio::time::timeout_at(deadline.at, shared.redrives.acquire()).await;
+        if turn.is_err() || Instant::now() >= deadline.at || shared.doors.shutdown.is_asked() {
+            next_page_offset = Some(*first);
             break;
         }
+        let (chunk, behind) = rest.split_at(at_once(rest));
+        rest = behind;
         let attempts = shared.attempts(chunk.to_vec(), mended.clone()).await?;
         match body.dry_run {
             true => decided.extend(attempts.into_iter().map(|it| shared.foresee(it))),
@@ -221,6 +227,16 @@ impl Shared {
     }
 }
 
+/// How many of the first letters are tried together.
+fn at_once(letters: &[Meant]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, letter): &&Meant| {
+        bytes += letter.as_ref().map_or(0, |letter| letter.bytes());
+        bytes <= ATTEMPT_BYTES_MAX
+    };
+    letters.iter().take(ATTEMPTS_AT_ONCE).take_while(fits).count().max(1)
+}
+
 fn not_taken(seq: Seq, error: &WriteError) -> Decided {
     Decided { detail: Some(error.to_string()), ..Decided::of(seq, Fate::NotTaken) }
 }
@@ -247,4 +263,32 @@ fn attempt(redecode: &Redecode, letter: &DeadLetter, mended: Option<&Content>) -
         original.headers.push(("content-type".to_owned(), json));
     }
     redecode(stream, &original, matches!(mended, Content::Text(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::UnixMillis;
+
+    #[test]
+    fn letters_are_tried_together_within_a_bound_and_one_at_least() {
+        let letter = |seq, mebibytes: usize| {
+            let letter = DeadLetter {
+                seq: Seq(seq),
+                time: UnixMillis(1),
+                position: None,
+                refusal: Refusal::new(Reason::NotJson, "why"),
+                original: Original::of(vec![7; mebibytes << 20]),
+                collection: None,
+                rewritten: true,
+                redrives: 0,
+                redriven_at: None,
+            };
+            (Seq(seq), Some(Arc::new(letter)))
+        };
+        assert_eq!(at_once(&[letter(1, 3), letter(2, 3), letter(3, 3), letter(4, 3)]), 2);
+        assert_eq!(at_once(&[letter(1, 9), letter(2, 0)]), 1);
+        let gone: Vec<Meant> = (0..100).map(|seq| (Seq(seq), None)).collect();
+        assert_eq!(at_once(&gone), ATTEMPTS_AT_ONCE);
+    }
 }

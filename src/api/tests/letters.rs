@@ -1,8 +1,14 @@
 //! Dead letters: which are meant, what would happen, and what happens.
 
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tower::ServiceExt;
 
 use super::Fixture;
 use super::views::{at, partition, queue};
@@ -206,8 +212,9 @@ async fn a_request_takes_so_many_and_says_where_to_go_on() {
     assert_eq!(kept(&fixture, "?limit=3").await, [3, 4, 5]);
 }
 
-/// A log that answers nothing.
-struct Silent;
+/// A log that answers nothing, and says when it was asked.
+#[derive(Default)]
+struct Silent(Arc<Notify>);
 
 impl Writes for Silent {
     fn write(&self, _: operation::Message) -> BoxFuture<'static, Result<Written, WriteError>> {
@@ -215,6 +222,7 @@ impl Writes for Silent {
     }
 
     fn decide(&self, _: operation::Body) -> BoxFuture<'static, Result<Written, WriteError>> {
+        self.0.notify_one();
         Box::pin(std::future::pending())
     }
 }
@@ -222,8 +230,33 @@ impl Writes for Silent {
 #[tokio::test]
 async fn what_is_not_durable_in_time_is_not_called_acknowledged() {
     let mut fixture = with_letters().await;
-    fixture.doors.writes = std::sync::Arc::new(Silent);
+    fixture.doors.writes = Arc::new(Silent::default());
     let body = json!({"seqs": [4]});
     let answer = post(&fixture, "/dead-letters/redrive?timeout=1", body).await;
     assert_eq!(fates(&answer), [(4, "unknown")]);
+}
+
+/// Else so many requests would decode all that they mean, and hold it.
+#[tokio::test]
+async fn of_several_requests_one_at_a_time_is_tried() {
+    let mut fixture = with_letters().await;
+    let silent = Silent::default();
+    let asked = silent.0.clone();
+    fixture.doors.writes = Arc::new(silent);
+    let router = fixture.router();
+    let redrive = |seq: u64, timeout: u64| {
+        let request = Request::post(format!("/dead-letters/redrive?timeout={timeout}"));
+        let request = request.body(Body::from(json!({"seqs": [seq]}).to_string())).unwrap();
+        let router = router.clone();
+        async move {
+            let answer = router.oneshot(request).await.unwrap();
+            let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            serde_json::from_slice::<Value>(&bytes).unwrap()["result"].take()
+        }
+    };
+    let first = tokio::spawn(redrive(4, 3));
+    asked.notified().await;
+    let second = redrive(5, 1).await;
+    assert_eq!((fates(&second).len(), &second["next_page_offset"]), (0, &json!(5)));
+    assert_eq!(fates(&first.await.unwrap()), [(4, "unknown")]);
 }

@@ -34,7 +34,7 @@ pub struct DeadLetter {
     /// Absent if it could not be decoded.
     pub collection: Option<String>,
     /// The value is not what was delivered, but the message written as JSON again, without key
-    /// and headers: when it was decoded nothing spoke against it, and its bytes were not kept.
+    /// and headers: until its turn nothing spoke against it, and its bytes were not kept.
     pub rewritten: bool,
     /// Attempts that were refused again.
     pub redrives: u32,
