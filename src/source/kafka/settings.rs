@@ -278,7 +278,7 @@ mod tests {
             ("group.instance.id", "one"),
             ("isolation.level", "read_uncommitted"),
             ("check.crcs", "false"),
-            ("ssl.engine.location", "/tmp/engine.so"),
+            ("ssl.engine.location", "foreign.so"),
         ] {
             let error = refused(name, value).unwrap_err();
             let is_refused = matches!(error, InvalidKafkaSettings::Refused { .. });
