@@ -55,13 +55,14 @@ pub fn serials(records: &[Recorded], serial: impl Fn(&Position) -> u64) -> Vec<u
 
 /// Every message below `count` is there once, and no other.
 pub fn assert_each_once(serials: &[u64], count: u64) {
-    let mut times: BTreeMap<u64, u32> = BTreeMap::new();
-    for serial in serials {
-        *times.entry(*serial).or_default() += 1;
+    // With their places in the log: how far apart the same one was, tells who should have known it.
+    let mut places: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (place, serial) in serials.iter().enumerate() {
+        places.entry(*serial).or_default().push(place);
     }
-    let lost: Vec<u64> = (0..count).filter(|serial| !times.contains_key(serial)).collect();
-    let twice: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
-    let strange: Vec<_> = times.keys().filter(|serial| **serial >= count).collect();
+    let lost: Vec<u64> = (0..count).filter(|serial| !places.contains_key(serial)).collect();
+    let twice: Vec<_> = places.iter().filter(|(_, places)| places.len() > 1).collect();
+    let strange: Vec<_> = places.keys().filter(|serial| **serial >= count).collect();
     assert!(
         lost.is_empty() && twice.is_empty() && strange.is_empty(),
         "of {count} messages: lost {lost:?}, more than once {twice:?}, unknown {strange:?}"

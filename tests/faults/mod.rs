@@ -43,7 +43,9 @@ impl Repeats {
     pub fn window(self) -> u64 {
         match self {
             Repeats::Never => 0,
-            Repeats::Window => 10_000,
+            // More than waits in the broker while the daemon is restarted: a message and its repeat
+            // may be in partitions that are caught up with one after the other.
+            Repeats::Window => 100_000,
         }
     }
 }
