@@ -37,7 +37,8 @@ impl Status {
     pub fn new(target: String, cursor: Seq) -> Status {
         Status(Mutex::new(Shown {
             target,
-            state: State::Idle,
+            // Not before it has looked.
+            state: State::Forwarding,
             error: None,
             failing_since: None,
             cursor,

@@ -39,7 +39,7 @@ fn a_record_keeps_what_was_delivered_only_where_its_message_may_be_refused() {
     let line = line(&IngestSettings::default());
     let intake = intake(&line.queue, &line.watermark);
     // All of them are well when they are decoded, and one will not be at its turn.
-    let all = [CLEAR, DELETE, CLEAR, UPSERT, SET];
+    let all = [SET, CLEAR, DELETE, CLEAR, UPSERT];
     intake.offer(values(1, &all)).unwrap();
     drop(intake);
     let kept: Vec<Option<Original>> = bodies(line)
@@ -49,7 +49,7 @@ fn a_record_keeps_what_was_delivered_only_where_its_message_may_be_refused() {
             other => panic!("{other:?}"),
         })
         .collect();
-    let expected = [None, None, Some(original(CLEAR)), None, Some(original(SET))];
+    let expected = [Some(original(SET)), None, None, Some(original(CLEAR)), None];
     assert_eq!(kept, expected);
 }
 
