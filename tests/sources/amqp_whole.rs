@@ -150,3 +150,33 @@ fn what_was_logged_and_never_acked_is_recognised_from_the_log_and_from_the_check
         assert_eq!(counts, (51, 50), "{}", pointd.log_text());
     }
 }
+
+#[test]
+fn a_queue_of_each_type_is_declared_and_each_message_of_it_applied_once_over_kills() {
+    let Some(rabbit) = RabbitMq::shared("declared queues") else { return };
+    for declare in ["durable", "quorum", "stream"] {
+        let queue = unique(declare);
+        let setup = Setup::new();
+        let declared = format!("declare = \"{declare}\"\n");
+        let source = source("s", &rabbit.url(), &queue, "") + &declared;
+        setup.configure(&(COLLECTION.to_owned() + &source));
+        let pointd = setup.start();
+        let created = records(&pointd, "operations");
+        let running =
+            |pointd: &Pointd| pointd.get("/sources")["result"]["sources"][0]["state"] == "running";
+        pointd.wait_until("the queue", PATIENCE, running);
+        rabbit.publish(&queue, (0..2000).map(point));
+        pointd.wait_until("some of it", PATIENCE, |pointd| pointd.count("c") > 100);
+        pointd.kill_9();
+        rabbit.publish(&queue, (2000..3000).map(point));
+        let pointd = setup.start();
+        pointd.wait_until("all of it", PATIENCE, |pointd| pointd.count("c") == 3000);
+        pointd.kill_9();
+        // A stream keeps its messages: where to go on, the log alone knows.
+        let pointd = setup.start();
+        rabbit.publish(&queue, [point(3000)]);
+        pointd.wait_until("the last", PATIENCE, |pointd| pointd.count("c") == 3001);
+        assert_eq!(records(&pointd, "operations") - created, 3001, "{declare}");
+        assert!(pointd.terminate().success());
+    }
+}

@@ -19,6 +19,7 @@ mod kafka_order;
 mod kafka_rights;
 mod kafka_secure;
 mod kafka_topics;
+mod kafka_whole;
 pub mod outlet;
 mod slow_applier;
 

@@ -1,0 +1,66 @@
+//! Kafka through the real binary: an operator's decision about a gap.
+
+use std::process::Command;
+
+use super::unique;
+use crate::brokers::kafka::Kafka;
+use crate::harness::{PATIENCE, Setup, binary};
+
+fn point(id: u64) -> String {
+    format!(r#"{{"collection": "c", "upsert": {{"points": [{{"id": {id}, "vector": [{id}]}}]}}}}"#)
+}
+
+fn said(arguments: &[&str]) -> String {
+    let output = Command::new(binary()).args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_gap_is_accepted_by_command_and_stays_accepted_over_a_kill() {
+    let Some(kafka) = Kafka::shared("a gap, accepted by command") else { return };
+    let topic = unique("accepted");
+    kafka.create_topic(&topic, 2);
+    let publish = |partition: u64, ids: std::ops::Range<u64>| {
+        let texts: Vec<String> = ids.map(point).collect();
+        kafka.publish(&topic, partition as i32, texts.iter().map(String::as_bytes));
+    };
+    let setup = Setup::new();
+    setup.configure(&format!(
+        "[collections.c]\nsize = 1\ndistance = \"Dot\"\n[storage]\n\
+         checkpoint_wal_bytes = 1000000000\n[[source]]\nname = \"s\"\n\
+         [source.kafka]\nbrokers = \"{}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\n",
+        kafka.bootstrap()
+    ));
+    publish(0, 0..10);
+    publish(1, 100..110);
+    let pointd = setup.start();
+    pointd.wait_until("the first", PATIENCE, |pointd| pointd.count("c") == 20);
+    pointd.kill_9();
+    publish(0, 10..20);
+    publish(1, 110..120);
+    kafka.delete_records(&topic, 0, 15);
+
+    let pointd = setup.start_serving();
+    pointd.wait_until("the other partition", PATIENCE, |pointd| pointd.count("c") == 30);
+    let halted = format!("{topic}/0 of s is halted");
+    pointd.wait_until("the halt", PATIENCE, |pointd| pointd.text("/readyz").contains(&halted));
+    let listed = said(&["sources", "list", "--url", &pointd.url]);
+    assert!(listed.contains("halted") && listed.contains(&topic), "{listed}");
+    let series = format!("pointd_source_halted{{partition=\"0\",source=\"s\",topic=\"{topic}\"}}");
+    assert_eq!(pointd.metric(&series), Some(1.0));
+
+    let decided = said(&["sources", "accept-gap", "s", "--url", &pointd.url]);
+    assert!(decided.contains("offset 15") && decided.contains("stood at 10"), "{decided}");
+    pointd.wait_until("what is left", PATIENCE, |pointd| pointd.count("c") == 35);
+    assert_eq!(pointd.metric(&series), Some(0.0));
+    pointd.kill_9();
+    let pointd = setup.start();
+    assert_eq!(pointd.count("c"), 35);
+    let wal = setup.data().join("wal");
+    let records = said(&["wal", "inspect", "--records", wal.to_str().unwrap()]);
+    assert_eq!(records.matches("decided: ").count(), 1, "{records}");
+    publish(0, 20..21);
+    pointd.wait_until("one more", PATIENCE, |pointd| pointd.count("c") == 36);
+}
