@@ -49,8 +49,13 @@ impl Setup {
 
     /// Starts the daemon on the configuration and returns when it is ready.
     pub fn start(&self) -> Pointd {
+        self.start_within(PATIENCE)
+    }
+
+    /// Likewise; a long log takes its time to be read again.
+    pub fn start_within(&self, patience: Duration) -> Pointd {
         let mut pointd = self.spawn();
-        pointd.wait_ready();
+        pointd.wait_answers("/readyz", patience);
         pointd
     }
 
@@ -58,7 +63,7 @@ impl Setup {
     /// once.
     pub fn start_serving(&self) -> Pointd {
         let mut pointd = self.spawn();
-        pointd.wait_answers("/healthz");
+        pointd.wait_answers("/healthz", PATIENCE);
         pointd
     }
 
@@ -96,12 +101,12 @@ pub fn free_port() -> u16 {
 
 impl Pointd {
     pub fn wait_ready(&mut self) {
-        self.wait_answers("/readyz");
+        self.wait_answers("/readyz", PATIENCE);
     }
 
     /// With 200.
-    fn wait_answers(&mut self, path: &str) {
-        let deadline = Instant::now() + PATIENCE;
+    fn wait_answers(&mut self, path: &str, patience: Duration) {
+        let deadline = Instant::now() + patience;
         loop {
             if self.get_status(path) == Some(200) {
                 return;

@@ -103,7 +103,7 @@ impl Daemon {
             running.kill_9();
         }
         // A halted partition would never be ready: whoever kills looks for that.
-        self.running = Some(self.setup.start());
+        self.running = Some(self.setup.start_within(PATIENCE));
     }
 
     pub fn kill(&mut self) {
