@@ -212,6 +212,12 @@ impl Pointd {
         answer.body_mut().read_json::<Value>().ok()?["result"]["count"].as_u64()
     }
 
+    /// What it says of its sources; nothing while it does not answer.
+    pub fn sources_if_up(&self) -> String {
+        let text = agent().get(format!("{}/sources", self.url)).call().ok();
+        text.and_then(|answer| answer.into_body().read_to_string().ok()).unwrap_or_default()
+    }
+
     /// Waits until `holds` does, for at most `patience`.
     pub fn wait_until(&self, what: &str, patience: Duration, mut holds: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + patience;

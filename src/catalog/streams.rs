@@ -61,8 +61,8 @@ impl Streams {
                     place.leader_epoch = position.leader_epoch;
                 }
             }
-            // Behind an accepted cut another leader's log begins.
-            // And a message that tells no epoch was written by who knows whom.
+            // Behind an accepted cut another leader's log begins, and a message that tells no epoch
+            // was written by who knows whom.
             (Mark::Next(next), _) => {
                 place.next = Some(*next);
                 place.leader_epoch = position.leader_epoch;

@@ -318,6 +318,22 @@ mod tests {
         assert_eq!(report["streams"][0]["state"], "halted");
         assert_eq!(report["streams"][0]["why"], "a gap");
         assert_eq!(report["streams"][0]["last_message_time"], 78);
-        assert_eq!(report["state"], status.state().name());
+    }
+
+    #[test]
+    fn every_state_is_among_the_names_as_it_is_printed() {
+        let (since, text) = (UnixMillis(1), String::new());
+        let states = [
+            State::Starting,
+            State::Running,
+            State::Paused { why: text.clone(), since },
+            State::Halted { why: text.clone(), since },
+            State::Reconnecting { since, error: text },
+            State::Stopped,
+        ];
+        for state in &states {
+            assert_eq!(serde_json::to_value(state).unwrap()["state"], state.name());
+        }
+        assert_eq!(states.each_ref().map(State::name), State::NAMES);
     }
 }

@@ -23,6 +23,8 @@ fn halts_until_it_is_settled(setup: &Setup, more: impl FnOnce()) {
     let halted = |pointd: &Pointd| {
         pointd.wait_until("the letter", PATIENCE, |pointd| letters(pointd).len() == 1);
         pointd.wait_until("the halt", PATIENCE, |it| it.get_status("/readyz") == Some(503));
+        let state = pointd.metric("pointd_source_state{source=\"s\",state=\"halted\"}");
+        assert_eq!(state, Some(1.0));
         assert_eq!(pointd.count("c"), 1);
     };
     let pointd = setup.start_serving();

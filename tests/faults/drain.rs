@@ -1,7 +1,8 @@
 //! A full queue, drained at full speed by a daemon that is killed again and again.
 //!
-//! Whatever was acked before it was in the log is lost then: at every moment some messages are
-//! between the broker and the log.
+//! Whatever was acked when it was delivered, or handed on, is lost then: at every moment some messages
+//! are between the broker and the log. (What is acked in the moment before it is written is not: see
+//! `full_disk`.)
 
 use std::time::{Duration, Instant};
 

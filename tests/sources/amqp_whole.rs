@@ -3,7 +3,7 @@
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 
-use super::unique;
+use super::{point, unique};
 use crate::brokers::proxy::Proxy;
 use crate::brokers::rabbitmq::RabbitMq;
 use crate::harness::{PATIENCE, Pointd, Setup};
@@ -16,10 +16,6 @@ fn source(name: &str, url: &str, queue: &str, more: &str) -> String {
 }
 
 const COLLECTION: &str = "[collections.c]\nsize = 1\ndistance = \"Dot\"\n";
-
-fn point(id: u64) -> String {
-    format!(r#"{{"collection": "c", "upsert": {{"points": [{{"id": {id}, "vector": [{id}]}}]}}}}"#)
-}
 
 fn url_of(proxy: &Proxy) -> String {
     format!("amqp://guest:guest@127.0.0.1:{}/%2f", proxy.port())

@@ -3,19 +3,12 @@
 use pointd::source::GapPolicy;
 use pointd::source::What;
 use pointd::source::kafka::KafkaSettings;
-use pointd::source::status::{Kind, StreamState};
+use pointd::source::status::Kind;
 
 use super::outlet::Bench;
-use super::{LIMIT, kafka_settings, next_of, numbers, partition_report, start_kafka, unique};
+use super::{LIMIT, kafka_settings, next_of, numbers, start_kafka, unique, why_halted};
 use crate::brokers::kafka::Kafka;
 use crate::brokers::until;
-
-fn why(bench: &Bench, partition: i32) -> Option<String> {
-    match partition_report(&bench.report(), partition)?.state {
-        StreamState::Running | StreamState::Unreadable { .. } => None,
-        StreamState::Halted { why } => Some(why),
-    }
-}
 
 fn halted(bench: &Bench, topic: &str, partition: &str) -> i64 {
     bench.metrics.source.halted.with_label_values(&["test", topic, partition]).get()
@@ -48,8 +41,8 @@ fn messages_gone_before_a_restart_halt_their_partition_only() {
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, known.clone());
     bench.wait_for_messages(20);
-    until("the halt", LIMIT, || why(&bench, 0).is_some());
-    let why = why(&bench, 0).unwrap();
+    until("the halt", LIMIT, || why_halted(&bench, 0).is_some());
+    let why = why_halted(&bench, 0).unwrap();
     assert!(why.contains("20") && why.contains("30"), "{why}");
     assert_eq!((halted(&bench, &topic, "0"), halted(&bench, &topic, "1")), (1, 0));
     assert!(bench.values(Some(0)).is_empty());
@@ -67,7 +60,7 @@ fn messages_gone_before_a_restart_halt_their_partition_only() {
         .find(|item| item.position.stream.partition() == Some(0));
     let first = first.unwrap();
     assert!(
-        matches!(first.what, What::Moved { .. }) && next_of(&first.position) == 30,
+        matches!(first.what, What::Moved { why: Some(_) }) && next_of(&first.position) == 30,
         "{first:?}"
     );
     bench.stop(source);
@@ -95,9 +88,9 @@ fn messages_gone_while_running_halt_their_partition_only() {
     until("the pause", LIMIT, paused);
     kafka.delete_records(&topic, 0, 90);
     bench.set_room(usize::MAX);
-    until("the halt", LIMIT, || why(&bench, 0).is_some());
+    until("the halt", LIMIT, || why_halted(&bench, 0).is_some());
     until("the other partition", LIMIT, || bench.values(Some(1)).len() == 100);
-    assert!(why(&bench, 0).unwrap().contains("starts at 90"), "{:?}", why(&bench, 0));
+    assert!(why_halted(&bench, 0).unwrap().contains("starts at 90"), "{:?}", why_halted(&bench, 0));
     assert!(bench.values(Some(0)).len() < 90);
     assert_eq!((halted(&bench, &topic, "0"), halted(&bench, &topic, "1")), (1, 0));
     bench.stop(source);
@@ -117,8 +110,8 @@ fn a_topic_made_anew_is_another_topic() {
     }
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, known.clone());
-    until("the halt", LIMIT, || why(&bench, 0).is_some() && why(&bench, 1).is_some());
-    assert!(why(&bench, 0).unwrap().contains("made anew"), "{:?}", why(&bench, 0));
+    until("the halt", LIMIT, || why_halted(&bench, 0).is_some() && why_halted(&bench, 1).is_some());
+    assert!(why_halted(&bench, 0).unwrap().contains("made anew"), "{:?}", why_halted(&bench, 0));
     assert_eq!(bench.message_count(), 0);
     bench.stop(source);
 
@@ -146,7 +139,7 @@ fn a_topic_made_anew_while_running_is_noticed() {
     kafka.delete_topic(&topic);
     // With fewer partitions: what is not there is not shown.
     kafka.create_topic(&topic, 1);
-    until("the halt", LIMIT, || why(&bench, 0).is_some());
+    until("the halt", LIMIT, || why_halted(&bench, 0).is_some());
     bench.wait_for_report("the others' end", |report| report.streams.len() == 1);
     assert!(!bench.metrics.render().contains("partition=\"2\""), "{}", bench.metrics.render());
     assert_eq!(bench.message_count(), 20);
@@ -167,8 +160,8 @@ fn another_cluster_under_the_same_address_is_a_gap() {
     }
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, known);
-    until("the halt", LIMIT, || why(&bench, 0).is_some() && why(&bench, 1).is_some());
-    assert!(why(&bench, 0).unwrap().contains("another"), "{:?}", why(&bench, 0));
+    until("the halt", LIMIT, || why_halted(&bench, 0).is_some() && why_halted(&bench, 1).is_some());
+    assert!(why_halted(&bench, 0).unwrap().contains("another"), "{:?}", why_halted(&bench, 0));
     assert_eq!(bench.message_count(), 0);
     bench.stop(source);
 }

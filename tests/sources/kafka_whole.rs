@@ -2,13 +2,9 @@
 
 use std::process::Command;
 
-use super::unique;
+use super::{point, unique};
 use crate::brokers::kafka::Kafka;
 use crate::harness::{PATIENCE, Setup, binary};
-
-fn point(id: u64) -> String {
-    format!(r#"{{"collection": "c", "upsert": {{"points": [{{"id": {id}, "vector": [{id}]}}]}}}}"#)
-}
 
 fn said(arguments: &[&str]) -> String {
     let output = Command::new(binary()).args(arguments).output().unwrap();

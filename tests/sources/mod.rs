@@ -41,6 +41,11 @@ pub fn unique(name: &str) -> String {
     format!("{name}-{:08x}", uuid::Uuid::new_v4().as_fields().0)
 }
 
+/// A message that makes a point of the collection `c`, of one dimension.
+pub fn point(id: u64) -> String {
+    format!(r#"{{"collection": "c", "upsert": {{"points": [{{"id": {id}, "vector": [{id}]}}]}}}}"#)
+}
+
 /// Settings with short intervals.
 pub fn kafka_settings(bootstrap: &str, topic: &str) -> KafkaSettings {
     let mut settings = KafkaSettings::new(bootstrap, &[topic], &format!("group-of-{topic}"));

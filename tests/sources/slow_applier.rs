@@ -102,7 +102,7 @@ fn a_slow_applier_stops_the_sources_within_bounded_memory_and_they_go_on_by_them
     let left = u64::from(rabbit.ready(&name)) * 4000;
     assert!(left > 4 * QUEUE_BYTES, "it fetched on: only {left} bytes are in the queue");
     eprintln!("grown by {} MiB while applying stood still", held / MIB);
-    // A third of what is fed; what may be on its way is less than 40 MiB by the configuration.
+    // Half of what is fed; what may be on its way is less than 40 MiB by the configuration.
     assert!(held < 48 * MIB, "{held}");
 
     let everything = LOOKED_AT + BEHIND - 1;

@@ -10,8 +10,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use lapin::Consumer;
 use lapin::options::BasicAckOptions;
+use lapin::{Channel, Consumer};
 use tokio::task::JoinHandle;
 
 use super::delivery::stream_offset;
@@ -76,14 +76,20 @@ impl Session<'_> {
         }
         self.end_watch.due = Instant::now() + INTERVAL;
         let last = StreamStart::Last.argument();
-        let (channel, consumer) = looked(link.look(self.settings, last)).await?;
+        let (channel, mut consumer) = looked(link.look(self.settings, last)).await?;
         let reached = self.expected.unwrap_or_default();
+        let pause = move |end| match end < Some(reached.max(Offset(1))) {
+            true => SILENCE,
+            false => END_PAUSE,
+        };
+        // A busy stream never pauses: there it is what was met after a while.
+        let enough = move |end, took| end >= reached && took >= END_MAX;
         // Aside: what is delivered meanwhile does not wait for it.
         self.end_watch.under_way = Some(tokio::spawn(async move {
-            let end = tokio::time::timeout(LOOK_MAX, read_to_end(consumer, reached)).await;
-            let closing = channel.close(200, "seen".into());
-            let _ = tokio::time::timeout(CONNECT_TIMEOUT, closing).await;
-            end.unwrap_or_default()
+            let reading = read_to_end(&mut consumer, pause, enough);
+            let end = tokio::time::timeout(LOOK_MAX, reading).await;
+            seen(&channel).await;
+            end.ok()?.ok()?
         }));
         Ok(())
     }
@@ -116,22 +122,31 @@ impl Session<'_> {
     }
 }
 
-/// What follows the last message, read until nothing more comes. A busy stream never pauses:
-/// there it is what was met after a while. `None` if nothing is shown.
-async fn read_to_end(mut consumer: Consumer, reached: Offset) -> Option<Offset> {
+/// What follows the last message that is shown, read until the broker is silent for `pause`, or what
+/// was met, and after how long, is `enough`. `None` if nothing is shown.
+pub(super) async fn read_to_end(
+    consumer: &mut Consumer,
+    pause: impl Fn(Option<Offset>) -> Duration,
+    enough: impl Fn(Offset, Duration) -> bool,
+) -> Result<Option<Offset>, String> {
+    let told = |error: lapin::Error| error.to_string();
     let (mut end, since) = (None, Instant::now());
-    loop {
-        let short = end < Some(reached.max(Offset(1)));
-        let pause = if short { SILENCE } else { END_PAUSE };
-        let Ok(next) = tokio::time::timeout(pause, consumer.next()).await else { return end };
-        let delivery = next?.ok()?;
-        end = Some(Offset(stream_offset(&delivery)?.0 + 1));
-        if end >= Some(reached) && since.elapsed() >= END_MAX {
-            return end;
+    while let Ok(next) = tokio::time::timeout(pause(end), consumer.next()).await {
+        let delivery = next.ok_or("the broker cancelled the consumer")?.map_err(told)?;
+        end = stream_offset(&delivery).map(|offset| Offset(offset.0 + 1));
+        if end.is_some_and(|end| enough(end, since.elapsed())) {
+            break;
         }
         // Credit for the rest of the chunk.
-        delivery.acker.ack(BasicAckOptions::default()).await.ok()?;
+        delivery.acker.ack(BasicAckOptions::default()).await.map_err(told)?;
     }
+    Ok(end)
+}
+
+/// The end of a look.
+pub(super) async fn seen(channel: &Channel) {
+    let closing = channel.close(200, "seen".into());
+    let _ = tokio::time::timeout(CONNECT_TIMEOUT, closing).await;
 }
 
 #[cfg(test)]

@@ -7,15 +7,15 @@
 //! The broker keeps notes of its own between the messages, so offsets may have holes. A hole is a
 //! loss only if the stream begins behind it by now.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::message::Delivery;
-use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
 
 use super::link::{CONNECT_TIMEOUT, Link};
 use super::session::Session;
+use super::stream_end::{read_to_end, seen};
 use super::stream_start::StreamStart;
 use crate::position::{Mark, Offset, Position};
 use crate::source::GapPolicy;
@@ -169,8 +169,7 @@ impl Session<'_> {
             Ok(None) => return Err("the broker cancelled the consumer".into()),
             Err(_) => None,
         };
-        let closing = channel.close(200, "seen".into());
-        let _ = tokio::time::timeout(CONNECT_TIMEOUT, closing).await;
+        seen(&channel).await;
         Ok(found)
     }
 
@@ -183,24 +182,13 @@ impl Session<'_> {
         pause: Duration,
         enough: Option<Offset>,
     ) -> Result<Option<Offset>, String> {
-        let told = |error: lapin::Error| error.to_string();
         let (channel, mut consumer) = looked(link.look(self.settings, from.argument())).await?;
-        let (mut end, since) = (None, Instant::now());
-        while let Ok(next) = tokio::time::timeout(pause, consumer.next()).await {
-            let delivery = next.ok_or("the broker cancelled the consumer")?.map_err(told)?;
-            end = super::delivery::stream_offset(&delivery).map(|offset| Offset(offset.0 + 1));
-            let met = match enough {
-                Some(enough) => end.is_some_and(|end| end >= enough),
-                None => since.elapsed() >= END_MAX,
-            };
-            if met {
-                break;
-            }
-            // Credit for the rest of the chunk.
-            delivery.acker.ack(BasicAckOptions::default()).await.map_err(told)?;
-        }
-        let closing = channel.close(200, "seen".into());
-        let _ = tokio::time::timeout(CONNECT_TIMEOUT, closing).await;
+        let met = |end, took| match enough {
+            Some(enough) => end >= enough,
+            None => took >= END_MAX,
+        };
+        let end = read_to_end(&mut consumer, |_| pause, met).await?;
+        seen(&channel).await;
         Ok(end)
     }
 

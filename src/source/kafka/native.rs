@@ -20,11 +20,11 @@ use uuid::Uuid;
 const HANDLED: c_int = 1;
 
 /// In place of librdkafka's function of this name, by the linker (`--wrap`, see `build.rs`): what a
-/// fetch says of new leaders (KIP-951) is left out. Up to 2.12.1, and as far as known later too
-/// (confluentinc/librdkafka#5280), the list is made too long where a broker that has just started
-/// names no leader; the rest of it is memory that nobody has written, and partition numbers from
-/// there are used as indices: messages stop, or the process ends. Without it, the metadata that
-/// librdkafka asks for after the same error tells the leader, a moment later.
+/// fetch says of new leaders (KIP-951) is left out. From 2.6.1 at least (confluentinc/librdkafka#5280)
+/// to 2.12.1 the list is made too long where a broker that has just started names no leader; the rest
+/// of it is memory that nobody has written, and partition numbers from there are used as indices:
+/// messages stop, or the process ends. Without it, the metadata that librdkafka asks for after the
+/// same error tells the leader, a moment later. To go with the first version that mends it.
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_rd_kafka_metadata_update_op(_: *mut c_void, _: *mut c_void) -> c_int {
     HANDLED

@@ -19,7 +19,7 @@ impl fmt::Debug for Properties {
 }
 
 /// Properties that no client may set, and why.
-const NOBODYS: &[(&str, &str)] = &[
+const NEVER: &[(&str, &str)] = &[
     ("bootstrap.servers", "set `brokers` instead"),
     ("metadata.broker.list", "set `brokers` instead"),
     ("plugin.library.paths", "foreign code would run in the process"),
@@ -34,7 +34,7 @@ impl Properties {
         ours: &'static [(&'static str, &'static str)],
     ) -> Option<(String, &'static str)> {
         self.0.keys().find_map(|name| {
-            let (_, reason) = NOBODYS.iter().chain(ours).find(|(refused, _)| refused == name)?;
+            let (_, reason) = NEVER.iter().chain(ours).find(|(refused, _)| refused == name)?;
             Some((name.clone(), *reason))
         })
     }

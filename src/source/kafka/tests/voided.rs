@@ -2,12 +2,18 @@
 
 use super::*;
 
-#[test]
-fn a_topic_that_was_let_go_comes_back_where_the_log_stands() {
+/// Ten messages were read, and the log has five.
+fn not_all_durable() -> World {
     let mut world = World::having_read(1, 5);
     world.set_durable(false);
     world.publish(0, 5..10);
     world.turn_until("what is not durable", |world| world.values().len() == 10);
+    world
+}
+
+#[test]
+fn a_topic_that_was_let_go_comes_back_where_the_log_stands() {
+    let mut world = not_all_durable();
     // It is not there for a while; meanwhile what was given out of it is made void.
     world.tell(Finding::TopicGone(world.broker.topic().to_owned()));
     world.turn_until("the revocation", |world| world.streams().is_empty());
@@ -20,10 +26,7 @@ fn a_topic_that_was_let_go_comes_back_where_the_log_stands() {
 
 #[test]
 fn a_topic_that_comes_back_is_not_committed_beyond_what_is_durable() {
-    let mut world = World::having_read(1, 5);
-    world.set_durable(false);
-    world.publish(0, 5..10);
-    world.turn_until("what is not durable", |world| world.values().len() == 10);
+    let mut world = not_all_durable();
     world.tell(Finding::TopicGone(world.broker.topic().to_owned()));
     world.turn_until("the revocation", |world| world.streams().is_empty());
     world.found(CLUSTER, ID, 0, 10);
@@ -54,10 +57,7 @@ fn the_leader_of_what_is_read_again_is_remembered() {
 
 #[test]
 fn another_clusters_halt_keeps_the_position_of_the_log() {
-    let mut world = World::having_read(1, 5);
-    world.set_durable(false);
-    world.publish(0, 5..10);
-    world.turn_until("what is not durable", |world| world.values().len() == 10);
+    let mut world = not_all_durable();
     let (expected, found) = (CLUSTER.to_owned(), "another".to_owned());
     world.tell(Finding::ClusterChanged { expected, found });
     world.turn_until("the halt", |world| world.gap(0).is_some());
