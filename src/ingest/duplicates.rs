@@ -18,6 +18,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::again;
 use super::window::Window;
 use crate::catalog::Identity;
 use crate::position::{Fingerprint, Mark, Offset, Position, Stream};
@@ -124,16 +125,8 @@ impl Duplicates {
         tail.begin(*connection);
         let Some(before) = tail.before.take() else { return 0 };
         let window = self.windows.get(first.stream.source());
-        let was_sent = |print| {
-            let identity = Identity::of(print);
-            window.zip(identity).is_some_and(|(window, identity)| window.knows(identity))
-        };
-        let prints = run.map_while(|(position, _)| match &position.mark {
-            Mark::Fingerprint(print) => Some((print, was_sent(print))),
-            Mark::Next(_) => None,
-        });
-        let prints: Vec<(&Fingerprint, bool)> = prints.collect();
-        (0..before.len()).find_map(|start| repeats_to_end(&before, start, &prints)).unwrap_or(0)
+        let prints = run.map_while(|(position, _)| position.fingerprint());
+        again::repeated(&before, &prints.collect::<Vec<_>>(), window)
     }
 
     /// Judges a bare position (see `source::What::Moved`).
@@ -171,25 +164,6 @@ impl QueueTail {
             self.recent.pop_front();
         }
     }
-}
-
-/// How much of the run it takes to repeat all of `known` from `start` on; `None` if it does not.
-/// What is known to have been sent before may come in between.
-fn repeats_to_end(
-    known: &VecDeque<Fingerprint>,
-    start: usize,
-    run: &[(&Fingerprint, bool)],
-) -> Option<usize> {
-    let mut known = known.range(start..).peekable();
-    for (at, (print, was_sent)) in run.iter().enumerate() {
-        match known.peek() {
-            None => return Some(at),
-            Some(expected) if expected == print => drop(known.next()),
-            Some(_) if *was_sent => {}
-            Some(_) => return None,
-        }
-    }
-    known.peek().is_none().then_some(run.len())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 //! holds it. Duplicates are recognised here, at the one place where everything passes in
 //! order, and nowhere else.
 
+mod again;
 mod ahead;
 mod appender;
 mod decode;

@@ -80,11 +80,12 @@ impl Kafka {
         let more = more(port).replace("{controller}", &controller.to_string());
         let all = server_properties(directory.path(), port, controller) + &more;
         fs::write(&properties, all).unwrap();
-        let id = uuid::Uuid::new_v4();
+        // One that begins with a dash would be taken for an option in a place of its own.
+        let id = format!("--cluster-id={}", base64(uuid::Uuid::new_v4()));
         let format = Command::new("java")
             .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
             .arg(jars.join("*"))
-            .args(["kafka.tools.StorageTool", "format", "-t", &base64(id), "-c"])
+            .args(["kafka.tools.StorageTool", "format", &id, "-c"])
             .arg(&properties)
             .output()
             .unwrap();
