@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use crossbeam_channel::RecvTimeoutError;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
@@ -60,7 +61,10 @@ pub(super) async fn accept_gap(
     match waited {
         Ok(Ok(Ok(done))) => Answer::short(&Accepted { done }),
         Ok(Ok(Err(why))) => Err(ApiError::Conflict(why)),
-        Ok(Err(_)) => Err(ApiError::ReadTimeout { allowed }),
+        Ok(Err(RecvTimeoutError::Timeout)) => Err(ApiError::ReadTimeout { allowed }),
+        Ok(Err(RecvTimeoutError::Disconnected)) => Err(ApiError::Conflict(format!(
+            "`{source}` stopped, or lost its broker, before that was in the log: ask again"
+        ))),
         Err(error) => Err(ApiError::Broken(format!("the wait for the source ended: {error}"))),
     }
 }

@@ -136,6 +136,10 @@ pub enum Order {
 /// What was done, a sentence for each stream, or why nothing was.
 pub type Answer = Sender<Result<Vec<String>, String>>;
 
+/// To who accepted a gap, when the batch with that decision was refused.
+const HALTED_BEFORE: &str =
+    "the source was halted before that was in the log: ask again when it goes on";
+
 /// The highest batch number up to which everything is durable. Written by whoever makes
 /// batches durable, read by the source.
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,9 @@
-//! RabbitMQ, tormented: with a classic and with a quorum queue.
+//! RabbitMQ, tormented: with a classic queue, a quorum queue and a stream.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use lapin::types::AMQPValue;
 use pointd::position::Position;
 
 use super::publish::Publisher;
@@ -18,7 +19,25 @@ struct World {
     proxy: Proxy,
     daemon: Daemon,
     publisher: Publisher,
-    quorum: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Classic,
+    Quorum,
+    Stream,
+}
+
+impl Kind {
+    fn declare(self, rabbit: &RabbitMq) {
+        let name = match self {
+            Kind::Classic => "classic",
+            Kind::Quorum => "quorum",
+            Kind::Stream => "stream",
+        };
+        rabbit.declare_with(QUEUE, [("x-queue-type", AMQPValue::LongString(name.into()))]);
+    }
 }
 
 /// On the daemon's own line: the publisher notices nothing, and sends nothing twice.
@@ -50,15 +69,6 @@ const OF_THE_BROKER: &[Fault<World>] = &[
         pause_for(Duration::from_secs(1));
         world.rabbit.memory_alarm(false);
     }),
-    ("the queue deleted and recreated", |world| {
-        // What is in the queue goes with it, which is the operator's will: so nothing is.
-        world.publisher.pause_and_wait();
-        let given = world.publisher.control.given();
-        world.daemon.wait_for(given, "the queue to be empty");
-        world.rabbit.delete(QUEUE);
-        world.rabbit.declare(QUEUE, world.quorum);
-        world.publisher.control.pause(false);
-    }),
     ("an orderly restart of the broker", |world| {
         world.rabbit.stop();
         world.rabbit.restart();
@@ -69,26 +79,41 @@ const OF_THE_BROKER: &[Fault<World>] = &[
     }),
 ];
 
-fn section(port: u16, repeats: Repeats) -> String {
+/// A stream that is made anew halts instead.
+const OF_A_QUEUE: &[Fault<World>] = &[("the queue deleted and recreated", |world| {
+    // What is in the queue goes with it, which is the operator's will: so nothing is.
+    world.publisher.pause_and_wait();
+    let given = world.publisher.control.given();
+    world.daemon.wait_for(given, "the queue to be empty");
+    world.rabbit.delete(QUEUE);
+    world.kind.declare(&world.rabbit);
+    world.publisher.control.pause(false);
+})];
+
+fn section(port: u16, kind: Kind, repeats: Repeats) -> String {
+    let is_stream = kind == Kind::Stream;
     format!(
         "[[source]]\nname = \"s\"\ncollection = \"c\"\nmessage_id_window = {}\n[source.amqp]\n\
          url = \"amqp://guest:guest@127.0.0.1:{port}/%2f?heartbeat=2\"\nqueue = \"{QUEUE}\"\n\
-         prefetch = 200\nreconnect_max = \"1s\"\n",
+         prefetch = 200\nreconnect_max = \"1s\"\nstream = {is_stream}\n",
         repeats.window()
     )
 }
 
-fn torment(quorum: bool, rounds: usize, repeats: Repeats) {
+fn torment(kind: Kind, rounds: usize, repeats: Repeats) {
     let Some(rabbit) = RabbitMq::start("faults of RabbitMQ") else { return };
-    rabbit.declare(QUEUE, quorum);
+    kind.declare(&rabbit);
     let proxy = Proxy::start(rabbit.port());
     let publisher = Publisher::rabbit(rabbit.url(), QUEUE);
     publisher.control.repeat_percent.store(repeats.percent(), Ordering::Relaxed);
-    let daemon = Daemon::start(&section(proxy.port(), repeats));
-    let mut world = World { rabbit, proxy, daemon, publisher, quorum };
+    let daemon = Daemon::start(&section(proxy.port(), kind, repeats));
+    let mut world = World { rabbit, proxy, daemon, publisher, kind };
     meet(&mut world, OURS, rounds, |world| &world.daemon);
     if repeats == Repeats::Window {
         meet(&mut world, OF_THE_BROKER, rounds, |world| &world.daemon);
+    }
+    if repeats == Repeats::Window && kind != Kind::Stream {
+        meet(&mut world, OF_A_QUEUE, rounds, |world| &world.daemon);
     }
     world.finish();
 }
@@ -117,32 +142,43 @@ pub fn serial(position: &Position) -> u64 {
 
 #[test]
 fn no_fault_of_rabbitmq_loses_or_repeats_a_message_of_a_classic_queue() {
-    torment(false, 1, Repeats::Window);
+    torment(Kind::Classic, 1, Repeats::Window);
 }
 
 #[test]
 fn no_fault_of_rabbitmq_loses_or_repeats_a_message_of_a_quorum_queue() {
-    torment(true, 1, Repeats::Window);
+    torment(Kind::Quorum, 1, Repeats::Window);
+}
+
+#[test]
+fn no_fault_of_rabbitmq_loses_or_repeats_a_message_of_a_stream() {
+    torment(Kind::Stream, 1, Repeats::Window);
 }
 
 #[test]
 fn what_a_classic_queue_gives_again_is_recognised_without_a_window() {
-    torment(false, 2, Repeats::Never);
+    torment(Kind::Classic, 2, Repeats::Never);
 }
 
 #[test]
 fn what_a_quorum_queue_gives_again_is_recognised_without_a_window() {
-    torment(true, 2, Repeats::Never);
+    torment(Kind::Quorum, 2, Repeats::Never);
 }
 
 #[test]
 #[ignore = "twenty times each fault: make soak"]
 fn soak_faults_of_rabbitmq_with_a_classic_queue() {
-    torment(false, 20, Repeats::Window);
+    torment(Kind::Classic, 20, Repeats::Window);
 }
 
 #[test]
 #[ignore = "twenty times each fault: make soak"]
 fn soak_faults_of_rabbitmq_with_a_quorum_queue() {
-    torment(true, 20, Repeats::Window);
+    torment(Kind::Quorum, 20, Repeats::Window);
+}
+
+#[test]
+#[ignore = "twenty times each fault: make soak"]
+fn soak_faults_of_rabbitmq_with_a_stream() {
+    torment(Kind::Stream, 20, Repeats::Window);
 }

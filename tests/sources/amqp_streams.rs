@@ -1,5 +1,6 @@
 //! RabbitMQ's streams.
 
+use crossbeam_channel::Receiver;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use pointd::position::{Mark, Offset};
@@ -11,6 +12,7 @@ use pointd::source::{Order, Pressure, What};
 use super::amqp::{settings, start};
 use super::outlet::Bench;
 use super::{LIMIT, next_of, numbers, unique};
+use crate::brokers::proxy::Proxy;
 use crate::brokers::rabbitmq::RabbitMq;
 use crate::brokers::until;
 
@@ -43,11 +45,15 @@ fn wait_for_halt(bench: &Bench, why: &str) {
     });
 }
 
-fn accept(bench: &Bench) -> Vec<String> {
+fn order(bench: &Bench) -> Receiver<Result<Vec<String>, String>> {
     let (answer, answered) = crossbeam_channel::bounded(1);
     let order = Order::AcceptGap { topic: None, partition: None, answer };
     bench.orders.0.send(order).unwrap();
-    answered.recv_timeout(LIMIT).unwrap().unwrap()
+    answered
+}
+
+fn accept(bench: &Bench) -> Vec<String> {
+    order(bench).recv_timeout(LIMIT).unwrap().unwrap()
 }
 
 #[test]
@@ -165,6 +171,35 @@ fn a_stream_made_anew_under_its_name_halts() {
     assert_eq!(starts(&bench), [Mark::Next(Offset(0))]);
     assert_eq!(bench.values(None), numbers(0..10).collect::<Vec<_>>());
     bench.stop(source);
+}
+
+#[test]
+fn who_accepts_a_gap_is_answered_when_that_is_in_the_log() {
+    let Some(rabbit) = RabbitMq::shared("an answer about a stream's gap") else { return };
+    let queue = unique("accepted");
+    declare(rabbit, &queue, &[]);
+    let bench = Bench::new(Kind::Amqp, false);
+    bench.set_known(100);
+    rabbit.publish(&queue, numbers(0..10));
+    let proxy = Proxy::start(rabbit.port());
+    let mut settings = stream_settings(rabbit, &queue);
+    settings.url.0 = format!("amqp://guest:guest@127.0.0.1:{}/%2f", proxy.port());
+    let source = start(&bench, &settings);
+    wait_for_halt(&bench, "made anew");
+    let answered = order(&bench);
+    bench.wait_for_messages(10);
+    // It stands before all messages, in a batch of its own.
+    assert_eq!((starts(&bench), bench.items()[0].0), (vec![Mark::Next(Offset(0))], 1));
+    assert!(answered.try_recv().is_err(), "answered, and not in the log");
+    // A lost connection does not forget who waits.
+    proxy.cut();
+    until("the reconnect", LIMIT, || {
+        bench.metrics.source.reconnects.with_label_values(&["test"]).get() == 1
+    });
+    bench.watermark.raise(1);
+    let done = answered.recv_timeout(LIMIT).unwrap().unwrap();
+    assert!(done[0].contains("goes on at offset 0"), "{done:?}");
+    bench.stop_at_once(source);
 }
 
 #[test]

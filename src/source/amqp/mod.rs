@@ -38,8 +38,8 @@ use rand::RngExt;
 pub use settings::{AmqpSettings, Declare, InvalidAmqpSettings, Url};
 pub use stream_start::StreamStart;
 
-use super::Wiring;
 use super::status::State;
+use super::{HALTED_BEFORE, Wiring};
 use crate::position::{Stream, UnixMillis};
 use session::{Ended, Numbering, Session};
 
@@ -147,6 +147,9 @@ impl AmqpSource {
         wiring.status.set_state(State::Halted { why, since });
         halted.set(1);
         numbering.next = None;
+        if let Some(accepted) = numbering.accepted.take() {
+            let _ = accepted.answer.send(Err(HALTED_BEFORE.into()));
+        }
         loop {
             if wiring.gate.reopen(numbering.batch) {
                 tracing::info!(source = self.name, "the source goes on");

@@ -8,6 +8,7 @@ use lapin::options::BasicCancelOptions;
 
 use super::link::{CONNECT_TIMEOUT, Link};
 use super::session::Session;
+use super::streams::Accepted;
 use crate::source::status::State;
 use crate::source::{Order, Pressure};
 
@@ -75,7 +76,7 @@ impl Session<'_> {
                 let shutdown = self.wiring.shutdown.clone();
                 let placed = tokio::select! {
                     () = shutdown.asked() => None,
-                    placed = self.place(link) => placed?,
+                    placed = self.place(link) => Some(placed?),
                 };
                 // Shutdown came first.
                 let Some(offset) = placed else { return Ok(false) };
@@ -92,6 +93,16 @@ impl Session<'_> {
         self.wiring.status.set_state(State::Running);
         self.show_paused(false);
         Ok(true)
+    }
+
+    /// Answers who asked for what is now in the log.
+    pub(super) fn answer_accepted(&mut self) {
+        let watermark = self.wiring.watermark.get();
+        let accepted = self.numbering.accepted.take_if(|accepted| accepted.number <= watermark);
+        if let Some(Accepted { answer, done, .. }) = accepted {
+            // Who asked may have stopped waiting.
+            let _ = answer.send(Ok(vec![done]));
+        }
     }
 
     pub(super) fn answer_orders(&self) {

@@ -36,8 +36,8 @@ pub struct Numbering {
     pub(super) connection: u64,
     /// Of a stream: what follows the last delivery that was given out.
     pub next: Option<Offset>,
-    /// A gap that an operator has accepted.
-    pub accepted: Option<super::streams::StreamGap>,
+    /// A gap that an operator has accepted, until that is in the log.
+    pub(super) accepted: Option<super::streams::Accepted>,
     /// Whether the queue was looked at for a dead-letter exchange.
     asked: bool,
     /// What the connection was lost for last, and since when, until one is well again.
@@ -75,8 +75,6 @@ pub struct Session<'a> {
     pub(super) ending: Option<String>,
     /// Of a stream that was never read: its first delivery says where it begins.
     pub(super) begins: bool,
-    /// Why it begins anew, if it was read before.
-    pub(super) begins_why: Option<String>,
     /// Whether the connection's run of redeliveries has come.
     pub(super) had_run: bool,
     pub(super) run: Option<Run>,
@@ -116,7 +114,6 @@ impl<'a> Session<'a> {
             jump: None,
             ending: None,
             begins: false,
-            begins_why: None,
             had_run: false,
             run: None,
             doubt: false,
@@ -196,6 +193,7 @@ impl<'a> Session<'a> {
     async fn serve(&mut self, link: &mut Link) -> Result<Ended, String> {
         loop {
             self.ack().await?;
+            self.answer_accepted();
             self.settle_doubt(link).await?;
             self.settle_jump(link).await?;
             self.end_run_in_time();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::types::AMQPValue;
+use prometheus::IntGauge;
 
 use super::link::{CONNECT_TIMEOUT, Link};
 use super::session::Session;
@@ -19,8 +20,8 @@ use super::stream_end::{read_to_end, seen};
 use super::stream_start::StreamStart;
 use crate::position::{Mark, Offset, Position};
 use crate::source::GapPolicy;
-use crate::source::status::StreamState;
-use crate::source::{Item, Order, What};
+use crate::source::status::{StreamState, StreamStatus};
+use crate::source::{Answer, Batch, Item, Order, What};
 
 /// So long nothing comes at the end of a stream that is only asked for where to begin.
 pub(super) const END_PAUSE: Duration = Duration::from_secs(1);
@@ -62,9 +63,8 @@ impl Session<'_> {
             return;
         }
         if std::mem::take(&mut self.begins) {
-            let why = self.begins_why.take();
             tracing::info!(source = self.name, %offset, "the stream is read from here on");
-            self.keep(self.start(offset, why), 0, acker.clone());
+            self.keep(self.start(offset, None), 0, acker.clone());
         }
         let mut item = super::delivery::item_of_stream(self.stream, offset, delivery);
         let expected = self.expected.unwrap_or(offset);
@@ -99,13 +99,13 @@ impl Session<'_> {
         Item { position, what: What::Start { forget_others: false, why } }
     }
 
-    /// Where to read from. `None` when shutdown was asked for while the stream was halted.
-    pub(super) async fn place(&mut self, link: &Link) -> Result<Option<AMQPValue>, String> {
+    /// Where to read from. Waits for an operator where that is to be decided.
+    pub(super) async fn place(&mut self, link: &Link) -> Result<AMQPValue, String> {
         let known = self.numbering.next.or_else(|| self.wiring.outlet.durable(self.stream));
         let Some(next) = known else {
             self.begins = true;
             if self.settings.start != StreamStart::Next {
-                return Ok(Some(self.settings.start.argument()));
+                return Ok(self.settings.start.argument());
             }
             // Decided now, or what comes before the first delivery would be missed by a restart.
             // Of what stays silent everything is read: too much, and nothing is missed.
@@ -115,24 +115,36 @@ impl Session<'_> {
                 None => self.end(link, last, SILENCE, None).await?.unwrap_or_default(),
                 Some(end) => end,
             };
-            return Ok(Some(StreamStart::At(end).argument()));
+            return Ok(StreamStart::At(end).argument());
         };
         self.expected = Some(next);
         let Some((gap, first)) = self.gap(link, next).await? else {
-            return Ok(Some(StreamStart::At(next).argument()));
+            return Ok(StreamStart::At(next).argument());
         };
-        let accepted = self.settings.gap == GapPolicy::Skip || self.numbering.accepted == Some(gap);
-        if !accepted && !self.accepted(gap, first).await {
-            return Ok(None);
-        }
-        // The connection may be gone by now: the decision stands.
-        self.numbering.accepted = Some(gap);
+        let answer = match self.settings.gap {
+            GapPolicy::Skip => None,
+            GapPolicy::Halt => Some(self.accepted(gap).await),
+        };
+        self.go_beyond(gap, first, answer).await;
+        Ok(StreamStart::At(first).argument())
+    }
+
+    /// Goes on at `first`, behind the gap. Whoever accepted it is answered when that is in the
+    /// log.
+    async fn go_beyond(&mut self, gap: StreamGap, first: Offset, answer: Option<Answer>) {
         tracing::warn!(source = self.name, %gap, %first, "the gap is skipped");
-        self.begins = true;
-        self.begins_why = Some(gap.to_string());
-        self.expected = None;
-        self.numbering.next = None;
-        Ok(Some(StreamStart::At(first).argument()))
+        let number = self.numbering.batch + 1;
+        let items = vec![self.start(first, Some(gap.to_string()))];
+        let mut offered = self.wiring.outlet.offer(Batch { number, items });
+        while let Err(batch) = offered {
+            tokio::time::sleep(HALTED_TICK).await;
+            offered = self.wiring.outlet.offer(batch);
+        }
+        self.numbering.batch = number;
+        self.numbering.next = Some(first);
+        self.expected = Some(first);
+        let done = format!("{gap}: goes on at offset {first}");
+        self.numbering.accepted = answer.map(|answer| Accepted { number, answer, done });
     }
 
     async fn gap(&self, link: &Link, next: Offset) -> Result<Option<(StreamGap, Offset)>, String> {
@@ -192,10 +204,8 @@ impl Session<'_> {
         Ok(end)
     }
 
-    /// Halts until an operator accepts the gap. False when shutdown was asked for.
-    async fn accepted(&self, gap: StreamGap, first: Offset) -> bool {
-        let labels = [self.name, self.stream.name(), "-"];
-        let halted = self.wiring.metrics.source.halted.with_label_values(&labels);
+    /// Halts until an operator accepts the gap, and gives whom to answer.
+    async fn accepted(&self, gap: StreamGap) -> Answer {
         tracing::error!(
             source = self.name, %gap,
             "stream halted. Publish again what is missing if it matters, then accept the gap, or \
@@ -203,24 +213,44 @@ impl Session<'_> {
         );
         // An order from before was not given for this gap.
         self.answer_orders();
-        self.status.set_state(StreamState::Halted { why: gap.to_string() });
-        halted.set(1);
-        let accepted = loop {
-            if self.wiring.shutdown.is_asked() {
-                break false;
-            }
+        let _shown = Halted::show(self, gap);
+        loop {
             match self.wiring.orders.try_recv() {
-                Ok(Order::AcceptGap { answer, .. }) => {
-                    let done = format!("{gap}: goes on at offset {first}");
-                    let _ = answer.send(Ok(vec![done]));
-                    break true;
-                }
+                Ok(Order::AcceptGap { answer, .. }) => return answer,
                 Err(_) => tokio::time::sleep(HALTED_TICK).await,
             }
-        };
-        halted.set(0);
+        }
+    }
+}
+
+/// An operator's decision on its way into the log.
+pub struct Accepted {
+    /// The batch it is in.
+    pub number: u64,
+    pub answer: Answer,
+    pub done: String,
+}
+
+/// Shows that the stream is halted for as long as it is, which may end with the connection.
+struct Halted<'a> {
+    status: &'a StreamStatus,
+    gauge: IntGauge,
+}
+
+impl Halted<'_> {
+    fn show<'a>(session: &'a Session<'_>, gap: StreamGap) -> Halted<'a> {
+        let labels = [session.name, session.stream.name(), "-"];
+        let gauge = session.wiring.metrics.source.halted.with_label_values(&labels);
+        gauge.set(1);
+        session.status.set_state(StreamState::Halted { why: gap.to_string() });
+        Halted { status: &session.status, gauge }
+    }
+}
+
+impl Drop for Halted<'_> {
+    fn drop(&mut self) {
+        self.gauge.set(0);
         self.status.set_state(StreamState::Running);
-        accepted
     }
 }
 

@@ -7,7 +7,7 @@ use super::partitions::Phase;
 use super::pending::{Entry, Index};
 use super::place::{Beyond, Gap, Halt};
 use crate::position::Offset;
-use crate::source::Order;
+use crate::source::{HALTED_BEFORE, Order};
 
 impl Consume {
     pub(super) fn take_orders(&mut self) {
@@ -39,8 +39,7 @@ impl Consume {
     /// What was decided is forgotten with the batch that it was in.
     pub(super) fn forget_accepted(&mut self) {
         for (_, answer, _) in self.accepted.drain(..) {
-            let why = "the source was halted before that was in the log: ask again when it goes on";
-            let _ = answer.send(Err(why.into()));
+            let _ = answer.send(Err(HALTED_BEFORE.into()));
         }
     }
 
