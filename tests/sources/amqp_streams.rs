@@ -45,15 +45,19 @@ fn wait_for_halt(bench: &Bench, why: &str) {
     });
 }
 
-fn order(bench: &Bench) -> Receiver<Result<Vec<String>, String>> {
+fn order(
+    bench: &Bench,
+    topic: Option<&str>,
+    partition: Option<i32>,
+) -> Receiver<Result<Vec<String>, String>> {
     let (answer, answered) = crossbeam_channel::bounded(1);
-    let order = Order::AcceptGap { topic: None, partition: None, answer };
+    let order = Order::AcceptGap { topic: topic.map(str::to_owned), partition, answer };
     bench.orders.0.send(order).unwrap();
     answered
 }
 
 fn accept(bench: &Bench) -> Vec<String> {
-    order(bench).recv_timeout(LIMIT).unwrap().unwrap()
+    order(bench, None, None).recv_timeout(LIMIT).unwrap().unwrap()
 }
 
 #[test]
@@ -153,6 +157,11 @@ fn what_retention_took_halts_the_stream_until_an_operator_accepts_it() {
     until("the newest message", LIMIT, || {
         bench.values(None).last().is_some_and(|value| value.starts_with("19 49 "))
     });
+    let what = &bench.items()[0].1.what;
+    assert!(
+        matches!(what, What::Start { why: Some(why), .. } if why.contains("as configured")),
+        "{what:?}"
+    );
     bench.stop(source);
 }
 
@@ -186,16 +195,30 @@ fn who_accepts_a_gap_is_answered_when_that_is_in_the_log() {
     settings.url.0 = format!("amqp://guest:guest@127.0.0.1:{}/%2f", proxy.port());
     let source = start(&bench, &settings);
     wait_for_halt(&bench, "made anew");
-    let answered = order(&bench);
-    bench.wait_for_messages(10);
+    // It outgrows our offset while nobody decides, and the connection is lost.
+    rabbit.publish(&queue, numbers(10..120));
+    let reconnects = bench.metrics.source.reconnects.with_label_values(&["test"]);
+    proxy.cut();
+    until("the reconnect", LIMIT, || reconnects.get() == 1);
+    wait_for_halt(&bench, "made anew");
+    assert_eq!((bench.report().state, bench.message_count()), (State::Running, 0));
+    for (topic, partition) in [(Some("another"), None), (None, Some(0))] {
+        let refused = order(&bench, topic, partition).recv_timeout(LIMIT).unwrap().unwrap_err();
+        assert!(refused.contains(&queue), "{refused}");
+    }
+    let answered = order(&bench, Some(&queue), None);
+    bench.wait_for_messages(120);
     // It stands before all messages, in a batch of its own.
-    assert_eq!((starts(&bench), bench.items()[0].0), (vec![Mark::Next(Offset(0))], 1));
+    let (number, begin) = &bench.items()[0];
+    assert!(
+        matches!(&begin.what, What::Start { why: Some(why), .. } if why.contains("by an operator")),
+        "{begin:?}"
+    );
+    assert_eq!((starts(&bench), *number), (vec![Mark::Next(Offset(0))], 1));
     assert!(answered.try_recv().is_err(), "answered, and not in the log");
     // A lost connection does not forget who waits.
     proxy.cut();
-    until("the reconnect", LIMIT, || {
-        bench.metrics.source.reconnects.with_label_values(&["test"]).get() == 1
-    });
+    until("the next reconnect", LIMIT, || reconnects.get() == 2);
     bench.watermark.raise(1);
     let done = answered.recv_timeout(LIMIT).unwrap().unwrap();
     assert!(done[0].contains("goes on at offset 0"), "{done:?}");

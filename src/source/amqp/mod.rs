@@ -148,6 +148,7 @@ impl AmqpSource {
         halted.set(1);
         numbering.next = None;
         if let Some(accepted) = numbering.accepted.take() {
+            numbering.gap = Some(accepted.gap);
             let _ = accepted.answer.send(Err(HALTED_BEFORE.into()));
         }
         loop {

@@ -36,6 +36,8 @@ pub struct Numbering {
     pub(super) connection: u64,
     /// Of a stream: what follows the last delivery that was given out.
     pub next: Option<Offset>,
+    /// Of a stream: a gap that nobody has decided about.
+    pub(super) gap: Option<super::streams::StreamGap>,
     /// A gap that an operator has accepted, until that is in the log.
     pub(super) accepted: Option<super::streams::Accepted>,
     /// Whether the queue was looked at for a dead-letter exchange.

@@ -20,7 +20,7 @@ use super::stream_end::{read_to_end, seen};
 use super::stream_start::StreamStart;
 use crate::position::{Mark, Offset, Position};
 use crate::source::GapPolicy;
-use crate::source::status::{StreamState, StreamStatus};
+use crate::source::status::{State, StreamState, StreamStatus};
 use crate::source::{Answer, Batch, Item, Order, What};
 
 /// So long nothing comes at the end of a stream that is only asked for where to begin.
@@ -102,39 +102,56 @@ impl Session<'_> {
     /// Where to read from. Waits for an operator where that is to be decided.
     pub(super) async fn place(&mut self, link: &Link) -> Result<AMQPValue, String> {
         let known = self.numbering.next.or_else(|| self.wiring.outlet.durable(self.stream));
-        let Some(next) = known else {
-            self.begins = true;
-            if self.settings.start != StreamStart::Next {
-                return Ok(self.settings.start.argument());
-            }
-            // Decided now, or what comes before the first delivery would be missed by a restart.
-            // Of what stays silent everything is read: too much, and nothing is missed.
-            let last = StreamStart::Last;
-            let end = self.end(link, last, END_PAUSE, None).await?;
-            let end = match end {
-                None => self.end(link, last, SILENCE, None).await?.unwrap_or_default(),
-                Some(end) => end,
-            };
-            return Ok(StreamStart::At(end).argument());
-        };
+        let Some(next) = known else { return self.begin(link).await };
         self.expected = Some(next);
-        let Some((gap, first)) = self.gap(link, next).await? else {
-            return Ok(StreamStart::At(next).argument());
+        // Met once it stays: a stream that was made anew may have grown beyond our offset by now.
+        let met = match self.numbering.gap {
+            Some(gap) => Some(gap),
+            None => self.gap(link, next).await?,
         };
-        let answer = match self.settings.gap {
-            GapPolicy::Skip => None,
-            GapPolicy::Halt => Some(self.accepted(gap).await),
+        let Some(gap) = met else { return Ok(StreamStart::At(next).argument()) };
+        self.numbering.gap = Some(gap);
+        let (why, answer) = match self.settings.gap {
+            GapPolicy::Skip => (format!("skipped, as configured: {gap}"), None),
+            GapPolicy::Halt => {
+                let answer = self.accepted(gap).await;
+                (format!("accepted by an operator: {gap}"), Some(answer))
+            }
         };
-        self.go_beyond(gap, first, answer).await;
+        // After the wait, in which more may have gone.
+        let first = self.first(link).await?.ok_or("no answer to where the stream begins")?;
+        self.go_beyond(gap, first, why, answer).await;
         Ok(StreamStart::At(first).argument())
+    }
+
+    /// Where to read a stream from that was never read.
+    async fn begin(&mut self, link: &Link) -> Result<AMQPValue, String> {
+        self.begins = true;
+        if self.settings.start != StreamStart::Next {
+            return Ok(self.settings.start.argument());
+        }
+        // Decided now, or what comes before the first delivery would be missed by a restart.
+        // Of what stays silent everything is read: too much, and nothing is missed.
+        let last = StreamStart::Last;
+        let end = match self.end(link, last, END_PAUSE, None).await? {
+            None => self.end(link, last, SILENCE, None).await?.unwrap_or_default(),
+            Some(end) => end,
+        };
+        Ok(StreamStart::At(end).argument())
     }
 
     /// Goes on at `first`, behind the gap. Whoever accepted it is answered when that is in the
     /// log.
-    async fn go_beyond(&mut self, gap: StreamGap, first: Offset, answer: Option<Answer>) {
-        tracing::warn!(source = self.name, %gap, %first, "the gap is skipped");
+    async fn go_beyond(
+        &mut self,
+        gap: StreamGap,
+        first: Offset,
+        why: String,
+        answer: Option<Answer>,
+    ) {
+        tracing::warn!(source = self.name, %first, why, "going on behind a gap");
         let number = self.numbering.batch + 1;
-        let items = vec![self.start(first, Some(gap.to_string()))];
+        let items = vec![self.start(first, Some(why))];
         let mut offered = self.wiring.outlet.offer(Batch { number, items });
         while let Err(batch) = offered {
             tokio::time::sleep(HALTED_TICK).await;
@@ -142,15 +159,17 @@ impl Session<'_> {
         }
         self.numbering.batch = number;
         self.numbering.next = Some(first);
+        self.numbering.gap = None;
         self.expected = Some(first);
         let done = format!("{gap}: goes on at offset {first}");
-        self.numbering.accepted = answer.map(|answer| Accepted { number, answer, done });
+        self.numbering.accepted = answer.map(|answer| Accepted { number, gap, answer, done });
     }
 
-    async fn gap(&self, link: &Link, next: Offset) -> Result<Option<(StreamGap, Offset)>, String> {
+    /// What is missing where we stand.
+    async fn gap(&self, link: &Link, next: Offset) -> Result<Option<StreamGap>, String> {
         let first = self.first(link).await?;
         if let Some(first) = first.filter(|first| *first > next) {
-            return Ok(Some((StreamGap::Retention(next, first), first)));
+            return Ok(Some(StreamGap::Retention(next, first)));
         }
         if next == Offset(0) {
             return Ok(None);
@@ -163,7 +182,7 @@ impl Session<'_> {
         let end = self.end(link, StreamStart::Last, SILENCE, Some(next)).await?;
         match (first, end) {
             (_, Some(end)) if end >= next => Ok(None),
-            (Some(first), Some(end)) => Ok(Some((StreamGap::Anew(next, end), first))),
+            (Some(_), Some(end)) => Ok(Some(StreamGap::Anew(next, end))),
             _ => Err(format!(
                 "the stream shows no message, though offset {next} was reached: it is slow, or was \
                  made anew and is empty"
@@ -213,12 +232,21 @@ impl Session<'_> {
         );
         // An order from before was not given for this gap.
         self.answer_orders();
+        // The broker is there: what stands is the stream.
+        self.wiring.status.set_state(State::Running);
         let _shown = Halted::show(self, gap);
         loop {
-            match self.wiring.orders.try_recv() {
-                Ok(Order::AcceptGap { answer, .. }) => return answer,
-                Err(_) => tokio::time::sleep(HALTED_TICK).await,
+            let Ok(Order::AcceptGap { topic, partition, answer }) = self.wiring.orders.try_recv()
+            else {
+                tokio::time::sleep(HALTED_TICK).await;
+                continue;
+            };
+            let queue = &self.settings.queue;
+            if partition.is_none() && topic.is_none_or(|topic| topic == *queue) {
+                return answer;
             }
+            let why = format!("what is halted is the stream `{queue}`, which has no partitions");
+            let _ = answer.send(Err(why));
         }
     }
 }
@@ -227,6 +255,7 @@ impl Session<'_> {
 pub struct Accepted {
     /// The batch it is in.
     pub number: u64,
+    pub gap: StreamGap,
     pub answer: Answer,
     pub done: String,
 }
