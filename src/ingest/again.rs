@@ -6,67 +6,94 @@ use super::window::Window;
 use crate::catalog::Identity;
 use crate::position::Fingerprint;
 
-/// How many deliveries at the beginning of `run` repeat the end of `known`, the records that the
-/// log has of a queue; 0 if they do not.
-///
-/// In between may come what the queue's window recognised when it was first delivered, for that
-/// has no record in `known`.
-pub(super) fn repeated(
-    known: &VecDeque<Fingerprint>,
-    run: &[&Fingerprint],
-    window: Option<&Window>,
-) -> usize {
-    let windows = window.map(|window| Windows::over(known, window));
-    let repeats = |start: usize| {
+/// So much of a run that was cut must be found in one place of the log. A shorter piece may be the
+/// same few messages, published again and never logged.
+const PIECE_MIN: usize = 16;
+
+/// The records that the log has of a queue's end, to be compared with what comes again.
+pub(super) struct LogEnd {
+    records: VecDeque<Fingerprint>,
+    /// Where each message with an id is for the first time.
+    first: HashMap<Identity, usize>,
+    /// Where the rest of a run goes on of which a piece was found.
+    rest: Option<usize>,
+}
+
+/// What a run, or a piece of one, has in common with the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Compared {
+    /// So many of it, from its beginning, are in the log.
+    pub repeated: usize,
+    /// Whether more of it is to be compared when it comes.
+    pub goes_on: bool,
+}
+
+impl LogEnd {
+    pub fn new(records: VecDeque<Fingerprint>) -> LogEnd {
+        let mut first = HashMap::new();
+        for (at, print) in records.iter().enumerate() {
+            if let Some(identity) = Identity::of(print) {
+                first.entry(identity).or_insert(at);
+            }
+        }
+        LogEnd { records, first, rest: None }
+    }
+
+    /// A run repeats the end of the records, from some place on. One that was `cut` repeats a piece
+    /// of them, and what comes next goes on behind it.
+    pub fn compare(
+        &mut self,
+        run: &[&Fingerprint],
+        cut: bool,
+        window: Option<&Window>,
+    ) -> Compared {
+        let none = Compared { repeated: 0, goes_on: false };
+        let end = self.records.len();
+        if let Some(rest) = self.rest {
+            let Some((repeated, at)) = self.follow(rest, run, window) else { return none };
+            self.rest = Some(at);
+            return Compared { repeated, goes_on: at < end };
+        }
+        let mut found = (0..end).filter_map(|start| self.follow(start, run, window));
+        if let Some((repeated, _)) = found.clone().find(|(_, at)| *at == end) {
+            return Compared { repeated, goes_on: false };
+        }
+        let Some((repeated, at)) = found.next() else { return none };
+        let is_one = found.all(|(_, other)| other == at);
+        if !cut || run.len() < PIECE_MIN || !is_one {
+            return none;
+        }
+        self.rest = Some(at);
+        Compared { repeated, goes_on: true }
+    }
+
+    /// How many of `run` it takes to repeat the records from `start` on, and where that ends;
+    /// `None` if it does not repeat them.
+    ///
+    /// In between may come what is no record, because it was recognised by its message id when it
+    /// came first: an earlier record has it, or the window.
+    fn follow(
+        &self,
+        start: usize,
+        run: &[&Fingerprint],
+        window: Option<&Window>,
+    ) -> Option<(usize, usize)> {
         let mut at = start;
         for (taken, print) in run.iter().enumerate() {
-            match known.get(at) {
-                None => return Some(taken),
+            match self.records.get(at) {
+                None => return Some((taken, at)),
                 Some(expected) if expected == *print => at += 1,
-                Some(_) if windows.as_ref().is_some_and(|it| it.knew(at, print)) => {}
+                Some(_) if self.was_known(at, print, window) => {}
                 Some(_) => return None,
             }
         }
-        (at == known.len()).then_some(run.len())
-    };
-    (0..known.len()).find_map(repeats).unwrap_or(0)
-}
-
-/// What a window knew when the log ended at each of its records. The window of today has
-/// forgotten some of that, and a run may be longer than the window.
-struct Windows<'a> {
-    today: &'a Window,
-    /// Which of the records with a message id each identity is, in order.
-    numbers: HashMap<Identity, Vec<usize>>,
-    /// How many records with a message id come before each record.
-    before: Vec<usize>,
-}
-
-impl<'a> Windows<'a> {
-    fn over(known: &VecDeque<Fingerprint>, today: &'a Window) -> Windows<'a> {
-        let mut numbers: HashMap<Identity, Vec<usize>> = HashMap::new();
-        let mut count = 0;
-        let mut before = Vec::with_capacity(known.len());
-        for print in known {
-            before.push(count);
-            if let Some(identity) = Identity::of(print) {
-                numbers.entry(identity).or_default().push(count);
-                count += 1;
-            }
-        }
-        Windows { today, numbers, before }
+        Some((run.len(), at))
     }
 
-    /// Whether the window knew `print` when the record `at` was the next.
-    fn knew(&self, at: usize, print: &Fingerprint) -> bool {
+    fn was_known(&self, at: usize, print: &Fingerprint, window: Option<&Window>) -> bool {
         let Some(identity) = Identity::of(print) else { return false };
-        // What is older than all of `known` only today's window can tell.
-        self.today.knows(identity)
-            || self.numbers.get(&identity).is_some_and(|numbers| {
-                let before = self.before[at];
-                let older = numbers.partition_point(|number| *number < before);
-                older > 0 && before - numbers[older - 1] <= self.today.size()
-            })
+        self.first.get(&identity).is_some_and(|first| *first < at)
+            || window.is_some_and(|window| window.knows(identity))
     }
 }
 
@@ -80,17 +107,22 @@ mod tests {
         Fingerprint { body: number as u128, message_id }
     }
 
-    /// Feeds `sent` through a window, as it comes to the log for the first time, and compares what
-    /// comes again from `from` on. And the window as it is then.
-    fn again(size: usize, sent: &[i32], from: usize) -> (usize, Window) {
+    /// The records that `sent` leaves behind a window, and that window.
+    fn logged(size: usize, sent: &[i32]) -> (LogEnd, Window) {
         let mut window = Window::new(size, []);
         let is_new = |number: &i32| {
             let identity = Identity::of(&message(*number));
             identity.is_none_or(|identity| !window.repeats("s", identity))
         };
         let known = sent.iter().copied().filter(is_new).map(message).collect();
-        let run: Vec<Fingerprint> = sent[from..].iter().copied().map(message).collect();
-        (repeated(&known, &run.iter().collect::<Vec<_>>(), Some(&window)), window)
+        (LogEnd::new(known), window)
+    }
+
+    fn compare(end: &mut LogEnd, run: &[i32], cut: bool, window: &Window) -> (usize, bool) {
+        let run: Vec<Fingerprint> = run.iter().copied().map(message).collect();
+        let run: Vec<&Fingerprint> = run.iter().collect();
+        let Compared { repeated, goes_on } = end.compare(&run, cut, Some(window));
+        (repeated, goes_on)
     }
 
     #[test]
@@ -98,38 +130,80 @@ mod tests {
         // When it all comes again, the window of three has forgotten 1.
         let sent = [1, 2, 1, 5, 3];
         for from in 0..4 {
-            assert_eq!(again(3, &sent, from).0, sent.len() - from, "from {from}");
+            let (mut end, window) = logged(3, &sent);
+            let whole = (sent.len() - from, false);
+            assert_eq!(compare(&mut end, &sent[from..], false, &window), whole, "from {from}");
+            // Nor if there is no window any more.
+            let (mut end, _) = logged(3, &sent);
+            assert_eq!(compare(&mut end, &sent[from..], false, &Window::new(0, [])), whole);
         }
-        // Records without an id take no place in the window.
-        assert_eq!(again(1, &[1, -1, -2, 1, 2], 0).0, 5);
+        // A message that comes before its record was never recognised.
+        let (mut end, window) = (LogEnd::new([1, 2, 3].map(message).into()), Window::new(0, []));
+        assert_eq!(compare(&mut end, &[3, 1, 2, 3], false, &window), (0, false));
     }
 
     #[test]
-    fn what_the_window_had_forgotten_by_then_was_recorded_again() {
-        // The second 1 is a record: with it, and only with it, the run repeats the end.
-        let sent = [1, 2, 3, 1, 4];
-        assert_eq!(again(2, &sent, 3).0, 2);
-        let known = [1, 2, 3, 4].map(message).into();
-        let window = Window::new(2, []);
-        let run = [1, 2, 3, 1, 4].map(message);
-        assert_eq!(repeated(&known, &run.each_ref(), Some(&window)), 0);
+    fn a_run_that_is_cut_is_found_by_its_piece_and_followed_to_the_end() {
+        let sent: Vec<i32> = (0..100).collect();
+        let (mut end, window) = logged(0, &sent);
+        assert_eq!(compare(&mut end, &sent[10..30], true, &window), (20, true));
+        assert_eq!(compare(&mut end, &sent[30..31], false, &window), (1, true));
+        let mut rest = sent[31..].to_vec();
+        rest.extend([100, 101]);
+        assert_eq!(compare(&mut end, &rest, false, &window), (69, false));
+        // What does not go on there is new.
+        let (mut end, window) = logged(0, &sent);
+        assert_eq!(compare(&mut end, &sent[10..30], true, &window), (20, true));
+        assert_eq!(compare(&mut end, &[31], false, &window), (0, false));
+    }
+
+    #[test]
+    fn a_piece_that_may_be_other_messages_is_new() {
+        let sent: Vec<i32> = (0..100).collect();
+        let (mut end, window) = logged(0, &sent);
+        assert_eq!(compare(&mut end, &sent[10..30], false, &window), (0, false), "not cut");
+        let (mut end, window) = logged(0, &sent);
+        let short = &sent[10..10 + PIECE_MIN - 1];
+        assert_eq!(compare(&mut end, short, true, &window), (0, false));
+        // It is there twice, and not at the end.
+        let cycle: Vec<i32> = (1..=20).map(|number| -number).collect();
+        let sent = [cycle.clone(), cycle.clone(), vec![-21]].concat();
+        let (mut end, window) = logged(0, &sent);
+        assert_eq!(compare(&mut end, &cycle, true, &window), (0, false));
     }
 
     proptest::proptest! {
-        /// Ids come again within the window and behind it; what has no id is there once.
+        /// Ids come again within the window and behind it; what has no id is there once. The run
+        /// comes whole, or in pieces.
         #[test]
         fn of_all_that_comes_again_nothing_is_taken_for_new(
             size in 1..6_usize,
-            ids in proptest::collection::vec(proptest::option::of(0..8_i32), 1..40),
-            from in 0..40_usize,
+            ids in proptest::collection::vec(proptest::option::of(0..8_i32), 1..120),
+            from in 0..120_usize,
+            pieces in proptest::collection::vec(PIECE_MIN..40, 0..4),
         ) {
             let sent: Vec<i32> = ids.iter().zip(1..).map(|(id, at)| id.unwrap_or(-at)).collect();
-            let from = from % sent.len();
-            let run = &sent[from..];
-            let (found, window) = again(size, &sent, from);
+            let (mut end, window) = logged(size, &sent);
             let known = |number: &i32| {
                 Identity::of(&message(*number)).is_some_and(|identity| window.knows(identity))
             };
+            let mut run = &sent[from % sent.len()..];
+            // A piece of ids alone may be in two places.
+            let is_told = |piece: &[i32]| piece.iter().any(|number| *number < 0);
+            for piece in pieces.into_iter().filter(|piece| *piece < run.len()) {
+                let (now, later) = run.split_at(piece);
+                if !is_told(now) {
+                    return Ok(());
+                }
+                let (found, goes_on) = compare(&mut end, now, true, &window);
+                proptest::prop_assert!(now[found..].iter().all(known), "{found} of {now:?}");
+                run = later;
+                if !goes_on {
+                    proptest::prop_assert!(run.iter().all(known), "{run:?}");
+                    return Ok(());
+                }
+            }
+            let (found, _) = compare(&mut end, run, false, &window);
             proptest::prop_assert!(run[found..].iter().all(known), "{found} of {run:?}");
         }
     }

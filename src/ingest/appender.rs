@@ -152,7 +152,8 @@ impl Appender {
             let came = item.redelivered.filter(|came| came.again)?;
             Some((&item.position, came.connection))
         });
-        let repeated = self.ends.duplicates.repeated(run);
+        let cut = decoded.iter().any(|item| item.redelivered.is_some_and(|came| came.cut));
+        let repeated = self.ends.duplicates.repeated(run, cut);
         for (at, item) in decoded.into_iter().enumerate() {
             if let Some(why) = self.take_item(item, at < repeated) {
                 // What stands before it is in the log and will be recognised when it comes again;

@@ -4,8 +4,12 @@
 //! again after a lost connection begins with what was logged and not acked, which is the ordered
 //! end of what the log has of it from before that connection. So the last records of a queue are
 //! remembered in order; of a connection's first run of redeliveries, as many are duplicates as
-//! its longest beginning that repeats that end exactly. Everything else is new: where the two
-//! cannot be told apart, nothing is lost.
+//! its longest beginning that repeats that end exactly. Everything else is new. What cannot be told
+//! apart without a message id: a message that is published again, like the last ones of the log,
+//! and delivered but not logged when the connection was lost.
+//!
+//! A run may be cut where no more could be taken at once: then its beginning is looked for in all
+//! that is remembered, and what comes again later goes on from there.
 //!
 //! The run need not come first: a broker that has not noticed yet that the old connection is
 //! gone gives the new one other messages before. So the end is kept as it stood when the first
@@ -18,7 +22,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::again;
+use super::again::LogEnd;
 use super::window::Window;
 use crate::catalog::Identity;
 use crate::position::{Fingerprint, Mark, Offset, Position, Stream};
@@ -52,7 +56,7 @@ struct QueueTail {
     /// The connection that the last delivery came on; 0 is before this process.
     connection: u64,
     /// What was recent when that connection began; `None` once its run was compared.
-    before: Option<VecDeque<Fingerprint>>,
+    before: Option<LogEnd>,
 }
 
 impl Duplicates {
@@ -117,16 +121,23 @@ impl Duplicates {
     }
 
     /// How many deliveries at the beginning of a run of redeliveries are in the log already. Each
-    /// comes with the number of its source's connection; only a connection's first run counts.
-    pub fn repeated<'a>(&mut self, run: impl Iterator<Item = (&'a Position, u64)>) -> usize {
+    /// comes with the number of its source's connection; only a connection's first run counts. Of
+    /// one that was `cut` the rest is to follow.
+    pub fn repeated<'a>(
+        &mut self,
+        run: impl Iterator<Item = (&'a Position, u64)>,
+        cut: bool,
+    ) -> usize {
         let mut run = run.peekable();
         let Some((first, connection)) = run.peek() else { return 0 };
         let tail = self.queues.entry(first.stream.clone()).or_default();
         tail.begin(*connection);
-        let Some(before) = tail.before.take() else { return 0 };
+        let Some(mut before) = tail.before.take() else { return 0 };
         let window = self.windows.get(first.stream.source());
         let prints = run.map_while(|(position, _)| position.fingerprint());
-        again::repeated(&before, &prints.collect::<Vec<_>>(), window)
+        let compared = before.compare(&prints.collect::<Vec<_>>(), cut, window);
+        tail.before = compared.goes_on.then_some(before);
+        compared.repeated
     }
 
     /// Judges a bare position (see `source::What::Moved`).
@@ -154,7 +165,7 @@ impl QueueTail {
     fn begin(&mut self, connection: u64) {
         if connection > self.connection {
             self.connection = connection;
-            self.before = Some(self.recent.clone());
+            self.before = Some(LogEnd::new(self.recent.clone()));
         }
     }
 
@@ -190,7 +201,7 @@ mod tests {
 
     fn repeated(known: &mut Duplicates, connection: u64, bodies: &[u128]) -> usize {
         let run: Vec<Position> = bodies.iter().copied().map(queue).collect();
-        let repeated = known.repeated(run.iter().map(|position| (position, connection)));
+        let repeated = known.repeated(run.iter().map(|position| (position, connection)), false);
         for position in &run[repeated..] {
             assert_eq!(known.judge(position, connection), Verdict::New);
         }
@@ -270,14 +281,14 @@ mod tests {
         let (new, again) = (Verdict::New, Verdict::Duplicate);
         assert_eq!(verdicts, [new, new, again, new]);
         let run = |from: usize| logged[from..].iter().map(|position| (position, 2));
-        assert_eq!(known.repeated(run(1)), 3);
+        assert_eq!(known.repeated(run(1), false), 3);
         let mut restarted = Duplicates::new([queue(1), sent(2, "b"), queue(3)]);
         restarted.watch(
             "orders",
             10,
             Identity::of(logged[1].fingerprint().unwrap()).into_iter().collect(),
         );
-        assert_eq!(restarted.repeated(run(2)), 2);
+        assert_eq!(restarted.repeated(run(2), false), 2);
     }
 
     proptest::proptest! {
@@ -299,7 +310,7 @@ mod tests {
             };
             let again = |known: &mut Duplicates, connection, run: &[usize]| {
                 let run: Vec<Position> = run.iter().map(|body| queue(*body as u128)).collect();
-                known.repeated(run.iter().map(|position| (position, connection)))
+                known.repeated(run.iter().map(|position| (position, connection)), false)
             };
             let mut connection = 0;
             for (fresh, logged, ack) in lost {

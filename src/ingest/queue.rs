@@ -74,10 +74,11 @@ pub(super) struct HeldBytes {
 }
 
 impl HeldBytes {
-    /// One batch is always let in, so that a batch larger than the bound can pass.
+    /// While there is any room a batch is let in, however large: in the midst of others it would
+    /// wait for room of its own for ever. So the bound is passed by one batch at most.
     fn take(&self, bytes: usize) -> bool {
         let taken = self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {
-            (held == 0 || held + bytes <= self.bytes_max).then_some(held + bytes)
+            (held < self.bytes_max.max(1)).then_some(held + bytes)
         });
         if taken.is_ok() {
             self.metrics.wal.queue_bytes.add(bytes as i64);

@@ -24,10 +24,6 @@ impl Window {
         window
     }
 
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
     /// Whether the message was sent before.
     pub fn knows(&self, identity: Identity) -> bool {
         self.known.contains_key(&identity)

@@ -82,6 +82,8 @@ pub struct Redelivery {
     pub connection: u64,
     /// Whether the broker says that it may have delivered this before.
     pub again: bool,
+    /// Whether the run of redeliveries was cut behind this one: the rest of it is still to come.
+    pub cut: bool,
 }
 
 /// A run of items, taken together. Numbered from 1 by its source, without holes.

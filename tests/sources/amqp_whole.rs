@@ -128,12 +128,18 @@ fn a_half_open_connection_is_noticed_and_what_comes_again_late_is_recognised() {
 #[test]
 fn what_was_logged_and_never_acked_is_recognised_from_the_log_and_from_the_checkpoint() {
     let Some(rabbit) = RabbitMq::shared("acks that never arrive") else { return };
-    for (quorum, orderly) in [(false, false), (false, true), (true, true)] {
+    // With a smaller prefetch than before it comes again in pieces.
+    let cases = [(false, false, 500), (false, true, 500), (true, true, 500), (true, false, 20)];
+    for (quorum, orderly, prefetch) in cases {
         let queue = unique("unacked");
         rabbit.declare(&queue, quorum);
         let proxy = Proxy::start(rabbit.port());
         let setup = Setup::new();
-        setup.configure(&(COLLECTION.to_owned() + &source("s", &url_of(&proxy), &queue, "")));
+        let configure = |prefetch: usize| {
+            let source = source("s", &url_of(&proxy), &queue, "");
+            setup.configure(&format!("{COLLECTION}{source}prefetch = {prefetch}\n"));
+        };
+        configure(500);
         let pointd = setup.start();
         let created = records(&pointd, "operations");
         pointd.wait_until("the consumer", PATIENCE, |_| rabbit.consumers(&queue) == 1);
@@ -147,6 +153,7 @@ fn what_was_logged_and_never_acked_is_recognised_from_the_log_and_from_the_check
         proxy.cut();
         proxy.mute_clients(false);
         rabbit.publish(&queue, [point(50)]);
+        configure(prefetch);
         let pointd = setup.start();
         pointd.wait_until("the last", PATIENCE, |pointd| pointd.count("c") == 51);
         pointd.wait_until("all acks", PATIENCE, |_| rabbit.ready(&queue) == 0);

@@ -76,9 +76,14 @@ impl Deliveries {
         self.taken.push_back(Taken { items: vec![item], acker, bytes, is_run: true });
     }
 
-    pub fn end_run(&mut self) {
-        if let Some(taken) = self.taken.back_mut() {
-            taken.is_run = false;
+    /// `cut`: more of it may come.
+    pub fn end_run(&mut self, cut: bool) {
+        let Some(taken) = self.taken.back_mut() else { return };
+        taken.is_run = false;
+        if let Some(Item { what: What::Message(delivery), .. }) = taken.items.last_mut()
+            && let Some(came) = &mut delivery.redelivered
+        {
+            came.cut = cut;
         }
     }
 

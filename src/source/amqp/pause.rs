@@ -44,16 +44,23 @@ impl Session<'_> {
         self.wiring.status.pause(why);
         self.show_paused(true);
         let cancelling = link.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-        let cancelled = tokio::time::timeout(CONNECT_TIMEOUT, cancelling).await;
-        cancelled.map_err(|_| "no answer to a cancel")?.map_err(|error| error.to_string())?;
+        let mut cancelling = std::pin::pin!(cancelling);
+        let mut is_cancelled = false;
+        // The answer comes behind what was sent before, be the line as slow as it may.
         loop {
-            let next = tokio::time::timeout(CONNECT_TIMEOUT, consumer.next()).await;
-            match next.map_err(|_| "no end of the deliveries after a cancel")? {
-                Some(delivery) => self.take(Some(delivery))?,
-                None => break,
+            tokio::select! {
+                cancelled = &mut cancelling, if !is_cancelled => {
+                    cancelled.map_err(|error| error.to_string())?;
+                    is_cancelled = true;
+                }
+                delivery = consumer.next() => match delivery {
+                    Some(delivery) => self.take(Some(delivery))?,
+                    None => break,
+                },
+                () = tokio::time::sleep(CONNECT_TIMEOUT) => return Err("no answer to a cancel".into()),
             }
         }
-        self.end_run();
+        self.end_run(true);
         Ok(())
     }
 
@@ -70,6 +77,9 @@ impl Session<'_> {
         }
         if !self.deliveries.is_empty() || !self.given.is_empty() {
             return Ok(false);
+        }
+        if let Some(why) = self.numbering.unfit {
+            return Err(why.into());
         }
         let offset = match self.settings.is_stream() {
             true => {

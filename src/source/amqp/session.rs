@@ -40,6 +40,8 @@ pub struct Numbering {
     pub(super) gap: Option<super::streams::StreamGap>,
     /// A gap that an operator has accepted, until that is in the log.
     pub(super) accepted: Option<super::streams::Accepted>,
+    /// Why it is of no use to consume.
+    pub(super) unfit: Option<&'static str>,
     /// Whether the queue was looked at for a dead-letter exchange.
     asked: bool,
     /// What the connection was lost for last, and since when, until one is well again.
@@ -198,7 +200,7 @@ impl<'a> Session<'a> {
             self.answer_accepted();
             self.settle_doubt(link).await?;
             self.settle_jump(link).await?;
-            self.end_run_in_time();
+            self.end_run_in_time(link).await?;
             self.offer();
             if self.deliveries.is_empty()
                 && let Some(error) = self.ending.take()

@@ -126,17 +126,27 @@ impl Session<'_> {
 
     /// Where to read a stream from that was never read.
     async fn begin(&mut self, link: &Link) -> Result<AMQPValue, String> {
-        self.begins = true;
-        if self.settings.start != StreamStart::Next {
-            return Ok(self.settings.start.argument());
+        let start = self.settings.start;
+        if !matches!(start, StreamStart::Next | StreamStart::Last) {
+            self.begins = true;
+            return Ok(start.argument());
         }
-        // Decided now, or what comes before the first delivery would be missed by a restart.
         // Of what stays silent everything is read: too much, and nothing is missed.
         let last = StreamStart::Last;
         let end = match self.end(link, last, END_PAUSE, None).await? {
-            None => self.end(link, last, SILENCE, None).await?.unwrap_or_default(),
-            Some(end) => end,
+            None => self.end(link, last, SILENCE, None).await?,
+            Some(end) => Some(end),
         };
+        if start == StreamStart::Last && end.is_some() {
+            // There is a last chunk: its first message says where.
+            self.begins = true;
+            return Ok(start.argument());
+        }
+        // Decided once, or what comes before the first delivery would be missed by the next
+        // connection.
+        let end = end.unwrap_or_default();
+        tracing::info!(source = self.name, offset = %end, "the stream is read from here on");
+        self.begin_at(end, None).await;
         Ok(StreamStart::At(end).argument())
     }
 
@@ -150,8 +160,16 @@ impl Session<'_> {
         answer: Option<Answer>,
     ) {
         tracing::warn!(source = self.name, %first, why, "going on behind a gap");
+        let number = self.begin_at(first, Some(why)).await;
+        self.numbering.gap = None;
+        let done = format!("{gap}: goes on at offset {first}");
+        self.numbering.accepted = answer.map(|answer| Accepted { number, gap, answer, done });
+    }
+
+    /// Gives out that the stream begins here; in the batch whose number is returned.
+    async fn begin_at(&mut self, first: Offset, why: Option<String>) -> u64 {
         let number = self.numbering.batch + 1;
-        let items = vec![self.start(first, Some(why))];
+        let items = vec![self.start(first, why)];
         let mut offered = self.wiring.outlet.offer(Batch { number, items });
         while let Err(batch) = offered {
             tokio::time::sleep(HALTED_TICK).await;
@@ -159,10 +177,8 @@ impl Session<'_> {
         }
         self.numbering.batch = number;
         self.numbering.next = Some(first);
-        self.numbering.gap = None;
         self.expected = Some(first);
-        let done = format!("{gap}: goes on at offset {first}");
-        self.numbering.accepted = answer.map(|answer| Accepted { number, gap, answer, done });
+        number
     }
 
     /// What is missing where we stand.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
+use lapin::options::BasicQosOptions;
 use lapin::{Acker, Consumer};
 
 use super::delivery::{has_offset, item, stream_offset};
@@ -11,32 +12,56 @@ use super::link::Link;
 use super::session::{PAUSED_TICK, Session, TICK};
 use crate::source::{Item, Redelivery};
 
-/// How long the next of a run of redeliveries is waited for. The broker sends a run in one go, as
-/// far as there is room for it.
+/// How long the next of a run of redeliveries is waited for, before the broker is asked whether
+/// anything is still on its way.
 const RUN_PAUSE: Duration = Duration::from_secs(2);
 /// However it trickles: what another consumer gives back is flagged like a run.
 const RUN_MAX: Duration = Duration::from_secs(60);
+/// Between two looks no more than this is a pause: the process may have stood still, and what came
+/// meanwhile is not read yet.
+const LOOK_MAX: Duration = Duration::from_millis(100);
 
 /// A run of redeliveries that is not over. Only the whole of it can be compared with the log's
 /// end, so none of it is given out before.
 pub struct Run {
     began: Instant,
-    /// When the last of it came, or something still held the broker back.
-    last: Instant,
+    looked: Instant,
+    /// How long nothing came, though nothing held the broker back.
+    paused: Duration,
+    /// How much had come at the last look.
+    seen: u16,
     count: u16,
+    /// Whether the broker has answered since the last of it came.
+    asked: bool,
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunEnd {
+    /// Nothing more of it seems to come.
+    Paused,
+    /// No more of it can be taken.
+    Cut,
 }
 
 impl Run {
     fn new(now: Instant) -> Run {
-        Run { began: now, last: now, count: 1 }
+        Run { began: now, looked: now, paused: Duration::ZERO, seen: 0, count: 1, asked: false }
     }
 
     /// `held_back`: what is not acked yet takes of the prefetch.
-    fn is_over(&mut self, now: Instant, prefetch: u16, held_back: bool) -> bool {
-        if held_back {
-            self.last = now;
+    fn end(&mut self, now: Instant, prefetch: u16, held_back: bool) -> Option<RunEnd> {
+        let looked = std::mem::replace(&mut self.looked, now);
+        let has_more = std::mem::replace(&mut self.seen, self.count) != self.count;
+        self.asked &= !has_more;
+        self.paused = match held_back || has_more {
+            true => Duration::ZERO,
+            false => self.paused + (now - looked).min(LOOK_MAX),
+        };
+        if self.count >= prefetch || now - self.began > RUN_MAX {
+            return Some(RunEnd::Cut);
         }
-        self.count >= prefetch || now - self.last > RUN_PAUSE || now - self.began > RUN_MAX
+        (self.paused > RUN_PAUSE).then_some(RunEnd::Paused)
     }
 }
 
@@ -71,7 +96,7 @@ impl Session<'_> {
         self.taken += 1;
         if self.settings.is_stream() {
             let Some(offset) = stream_offset(&delivery) else {
-                return Err("the queue is no stream: leave `stream` out".into());
+                return Err(self.unfit("the queue is no stream: leave `stream` out, and restart"));
             };
             self.push_of_stream(offset, delivery);
             return Ok(());
@@ -88,38 +113,58 @@ impl Session<'_> {
             return Ok(());
         }
         match &mut self.run {
-            Some(run) if again => {
-                run.last = Instant::now();
-                run.count = run.count.saturating_add(1);
-            }
-            Some(_) => self.end_run(),
+            Some(run) if again => run.count = run.count.saturating_add(1),
+            Some(_) => self.end_run(false),
             None => {}
         }
         self.deliveries.push(item, bytes, acker);
         Ok(())
     }
 
-    pub(super) fn end_run(&mut self) {
-        self.run = None;
-        self.deliveries.end_run();
+    /// `cut`: more of it may come.
+    pub(super) fn end_run(&mut self, cut: bool) {
+        if self.run.take().is_some() {
+            self.deliveries.end_run(cut);
+        }
     }
 
-    pub(super) fn end_run_in_time(&mut self) {
+    pub(super) async fn end_run_in_time(&mut self, link: &Link) -> Result<(), String> {
         let held_back = !self.given.is_empty() || self.deliveries.has_whole();
         let prefetch = self.settings.prefetch;
-        let Some(run) = &mut self.run else { return };
-        if run.is_over(Instant::now(), prefetch, held_back) {
-            self.end_run();
+        let Some(run) = &mut self.run else { return Ok(()) };
+        match run.end(Instant::now(), prefetch, held_back) {
+            None => {}
+            Some(RunEnd::Cut) => self.end_run(true),
+            Some(RunEnd::Paused) if run.asked => self.end_run(false),
+            Some(RunEnd::Paused) => {
+                // The answer comes behind all that the broker has sent: a slow line is no end.
+                let left = RUN_MAX.saturating_sub(run.began.elapsed());
+                let asking = link.channel.basic_qos(prefetch, BasicQosOptions::default());
+                match tokio::time::timeout(left, asking).await {
+                    Ok(answered) => answered.map_err(|error| error.to_string())?,
+                    Err(_) => return Ok(self.end_run(true)),
+                }
+                run.asked = true;
+                run.paused = RUN_PAUSE.saturating_sub(LOOK_MAX);
+            }
         }
+        Ok(())
     }
 
     /// Before the first delivery of a plain queue is given out that looks like a stream's: a
     /// stream read as a queue would be read from its end each time.
     pub(super) async fn settle_doubt(&mut self, link: &Link) -> Result<(), String> {
         if std::mem::take(&mut self.doubt) && link.may_be_stream(self.settings).await? {
-            return Err("the queue is a stream: set `stream = true`".into());
+            return Err(self.unfit("the queue is a stream: set `stream = true`, and restart"));
         }
         Ok(())
+    }
+
+    /// The queue is not what it is configured as, so nothing is consumed any more: what was
+    /// delivered goes back with the connection, and each time it does is counted.
+    fn unfit(&mut self, why: &'static str) -> String {
+        self.numbering.unfit = Some(why);
+        why.into()
     }
 
     /// Whether everything that was delivered is acked.
@@ -129,7 +174,7 @@ impl Session<'_> {
 
     fn item(&self, delivery: Delivery) -> Item {
         let connection = self.numbering.connection;
-        let came = Redelivery { connection, again: delivery.redelivered };
+        let came = Redelivery { connection, again: delivery.redelivered, cut: false };
         item(self.stream, came, delivery)
     }
 
@@ -154,13 +199,30 @@ mod tests {
     #[test]
     fn a_run_waits_while_it_is_held_back_but_not_for_ever() {
         let began = Instant::now();
-        let after = |seconds| began + Duration::from_secs(seconds);
+        let mut now = began;
         let mut run = Run::new(began);
-        assert!(!run.is_over(after(1), 10, false));
-        assert!(!run.is_over(after(5), 10, true), "what is not acked takes of the prefetch");
-        assert!(!run.is_over(after(7), 10, false));
-        assert!(run.is_over(after(8), 10, false), "a pause is its end");
-        assert!(run.is_over(after(61), 10, true));
-        assert!(Run::new(began).is_over(began, 1, false), "more is not delivered before an ack");
+        // Every tenth of a second.
+        let mut looks = |run: &mut Run, count: u32, held_back| {
+            (0..count).find_map(|_| {
+                now += LOOK_MAX;
+                run.end(now, 10, held_back)
+            })
+        };
+        assert_eq!(looks(&mut run, 15, false), None);
+        assert_eq!(looks(&mut run, 50, true), None, "what is not acked takes of the prefetch");
+        assert_eq!(looks(&mut run, 15, false), None);
+        run.count += 1;
+        assert_eq!(looks(&mut run, 20, false), None, "another one came");
+        assert_eq!(looks(&mut run, 2, false), Some(RunEnd::Paused));
+        assert_eq!(looks(&mut run, 600, true), Some(RunEnd::Cut), "it took too long");
+        assert_eq!(Run::new(began).end(began, 1, false), Some(RunEnd::Cut), "room for no more");
+    }
+
+    #[test]
+    fn a_process_that_stood_still_has_not_waited() {
+        let began = Instant::now();
+        let mut run = Run::new(began);
+        assert_eq!(run.end(began, 10, false), None);
+        assert_eq!(run.end(began + Duration::from_secs(50), 10, false), None);
     }
 }

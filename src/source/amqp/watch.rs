@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use lapin::{ChannelStatus, ConnectionStatus};
+use lapin::{Channel, ChannelStatus, ConnectionStatus};
+use tokio::task::JoinHandle;
 
 use super::link::{CONNECT_TIMEOUT, Link};
 use super::session::Session;
@@ -40,14 +41,34 @@ pub async fn lost(connection: ConnectionStatus, channel: ChannelStatus) {
 
 pub struct Watch {
     due: Instant,
+    asking: Option<Asking>,
     /// Deliveries taken until the last look.
     taken: u64,
     idle_looks: u32,
 }
 
+/// A question under way. Its answer comes behind all that the broker has sent, so on a slow line
+/// it takes its time.
+struct Asking {
+    answer: JoinHandle<lapin::Result<lapin::Queue>>,
+    /// When it was asked, or something was delivered since.
+    since: Instant,
+    taken: u64,
+}
+
+impl Asking {
+    /// Whether neither an answer comes nor a delivery.
+    fn is_silent(&mut self, now: Instant, taken: u64) -> bool {
+        if std::mem::replace(&mut self.taken, taken) != taken {
+            self.since = now;
+        }
+        now - self.since > CONNECT_TIMEOUT
+    }
+}
+
 impl Watch {
     pub fn new() -> Watch {
-        Watch { due: Instant::now() + INTERVAL, taken: 0, idle_looks: 0 }
+        Watch { due: Instant::now() + INTERVAL, asking: None, taken: 0, idle_looks: 0 }
     }
 
     /// What is wrong, if something is. `consumers` and `waiting` are the broker's, `taken` are
@@ -70,15 +91,23 @@ impl Session<'_> {
         if self.settings.is_stream() {
             return self.watch_end(link).await;
         }
-        if Instant::now() < self.watch.due {
+        let now = Instant::now();
+        let Some(asking) = &mut self.watch.asking else {
+            if now >= self.watch.due {
+                self.watch.due = now + INTERVAL;
+                let answer = tokio::spawn(ask(link.channel.clone(), self.settings.queue.clone()));
+                self.watch.asking = Some(Asking { answer, since: now, taken: self.taken });
+            }
             return Ok(());
+        };
+        if !asking.answer.is_finished() {
+            return match asking.is_silent(now, self.taken) {
+                true => Err("no answer about the queue".into()),
+                false => Ok(()),
+            };
         }
-        self.watch.due = Instant::now() + INTERVAL;
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let queue = self.settings.queue.as_str().into();
-        let asking = link.channel.queue_declare(queue, options, FieldTable::default());
-        let answered = tokio::time::timeout(CONNECT_TIMEOUT, asking).await;
-        let queue = answered.map_err(|_| "no answer about the queue")?;
+        let Some(Asking { answer, .. }) = self.watch.asking.take() else { return Ok(()) };
+        let queue = answer.await.map_err(|error| error.to_string())?;
         let queue = queue.map_err(|error| error.to_string())?;
         self.status.set_waiting(queue.message_count().into());
         if link.consumer.is_none() {
@@ -91,6 +120,11 @@ impl Session<'_> {
             None => Ok(()),
         }
     }
+}
+
+async fn ask(channel: Channel, queue: String) -> lapin::Result<lapin::Queue> {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), options, FieldTable::default()).await
 }
 
 #[cfg(test)]
