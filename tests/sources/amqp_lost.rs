@@ -36,7 +36,10 @@ fn lose_twenty(rabbit: &RabbitMq, queue: &str) -> (Bench, JoinHandle<()>, Proxy)
     bench.wait_for_messages(20);
     bench.watermark.raise(10);
     bench.wait_for_messages(30);
-    proxy.cut();
+    // Whoever is back before the broker has noticed the loss is given the ten that are left first.
+    proxy.refuse(true);
+    until("what was in flight to return", LIMIT, || rabbit.ready(queue) == 30);
+    proxy.refuse(false);
     bench.wait_for_messages(50);
     (bench, source, proxy)
 }
@@ -62,7 +65,10 @@ fn what_was_in_flight_comes_again_as_one_batch_of_another_connection() {
     let came = |connection, again| Some(Redelivery { connection, again });
     let messages = bench.messages();
     assert!(messages[..30].iter().all(|(_, it)| it.redelivered == came(1, false)));
-    assert!(messages[30..].iter().all(|(_, it)| it.redelivered == came(2, true)));
+    // Connections that came to nothing have numbers, too.
+    let second = messages[30].1.redelivered.unwrap().connection;
+    assert!(second > 1, "it came on the first connection");
+    assert!(messages[30..].iter().all(|(_, it)| it.redelivered == came(second, true)));
     bench.watermark.raise(31);
     bench.wait_for_messages(60);
     let values: Vec<String> = numbers(0..30).chain(numbers(10..40)).collect();
