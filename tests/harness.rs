@@ -1,12 +1,13 @@
 //! The real binary, started and stopped by tests, and the HTTP client they talk to it with.
 
 use std::io::Read;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use crate::brokers::free_port;
 
 /// How long anything that should happen is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,10 +94,6 @@ impl Setup {
 
 pub fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_pointd")
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Pointd {
@@ -200,6 +197,13 @@ impl Pointd {
         metric(&self.text("/metrics"), series)
     }
 
+    /// The same, once it is `least` or more: records are counted a moment after they can be read.
+    #[track_caller]
+    pub fn metric_at_least(&self, series: &str, least: f64) -> f64 {
+        self.wait_until(series, PATIENCE, |pointd| pointd.metric(series) >= Some(least));
+        self.metric(series).unwrap()
+    }
+
     pub fn count(&self, collection: &str) -> u64 {
         let path = format!("/collections/{collection}/points/count");
         self.post(&path, &json!({"exact": true}))["result"]["count"].as_u64().unwrap_or(0)
@@ -255,7 +259,8 @@ fn agent() -> &'static ureq::Agent {
     AGENT.get_or_init(|| {
         ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(30)))
+            // Longer than the server's own.
+            .timeout_global(Some(Duration::from_secs(120)))
             .build()
             .into()
     })

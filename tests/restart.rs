@@ -120,7 +120,7 @@ fn a_second_process_is_refused() {
     let setup = Setup::new();
     setup.configure("");
     let _running = setup.start();
-    let other = Setup { dir: tempfile::tempdir().unwrap(), port: crate::harness::free_port() };
+    let other = Setup { dir: tempfile::tempdir().unwrap(), port: crate::brokers::free_port() };
     let (port, data) = (other.port, setup.data());
     let text = format!("[api]\nlisten = \"127.0.0.1:{port}\"\n[storage]\ndir = {data:?}\n");
     std::fs::write(other.dir.path().join("pointd.toml"), text).unwrap();

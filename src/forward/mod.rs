@@ -113,8 +113,12 @@ impl Forwarder {
             let mut following = std::pin::pin!(self.follow());
             tokio::select! {
                 () = shutdown.asked() => {
-                    // Past that it is sent again.
-                    let _ = tokio::time::timeout(LAST_BATCH_TIMEOUT, following).await;
+                    if tokio::time::timeout(LAST_BATCH_TIMEOUT, following).await.is_err() {
+                        tracing::warn!(
+                            "the last dead letters were not confirmed in time: they are sent again \
+                             after the next start"
+                        );
+                    }
                 }
                 () = &mut following => {}
             }

@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -29,10 +30,22 @@ pub fn until_or(limit: Duration, mut condition: impl FnMut() -> bool, what: impl
     }
 }
 
-/// Ports that were free a moment ago.
+/// Below those that the kernel gives to whoever asks for any, a client's own end among them.
+const PORTS: std::ops::Range<u32> = 10_000..32_000;
+
+/// A free port that nobody else is given, so that it is there after a restart, too.
+pub fn free_port() -> u16 {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Processes that run side by side begin at different ones.
+    let begin = std::process::id().wrapping_mul(509);
+    let place = || begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+    let mut ports = std::iter::repeat_with(|| PORTS.start + place()).take(1000);
+    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port as u16)).is_ok());
+    free.expect("a free port") as u16
+}
+
 fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    [(); N].map(|()| free_port())
 }
 
 /// Everything that brokers need to be made once: under `target/`.

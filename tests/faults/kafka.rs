@@ -2,22 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pointd::position::{Mark, Position};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Headers;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::publish::{Publisher, Text};
-use super::{Daemon, Fault, Repeats, ledger, meet};
+use super::{Daemon, Fault, PATIENCE, Repeats, ledger, meet};
 use crate::brokers::kafka::Kafka;
 use crate::brokers::proxy::Proxy;
+use crate::brokers::until;
 use crate::harness::pause_for;
 
 const TOPIC: &str = "tormented";
 const PARTITIONS: i32 = 3;
+/// For one question to the broker.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 struct World {
     kafka: Kafka,
@@ -118,7 +121,11 @@ impl World {
         let model = ledger::replay(&serials);
         ledger::assert_same(&seen, &model.points);
         assert_eq!(letters.as_u64(), Some(model.refused));
-        eprintln!("{count} messages, {} points, {} dead letters", seen.len(), model.refused);
+        let (points, duplicates) = (seen.len(), ledger::duplicates(&records));
+        eprintln!(
+            "{count} messages, {points} points, {} dead letters, {duplicates} duplicates",
+            model.refused
+        );
     }
 }
 
@@ -132,28 +139,30 @@ pub fn published(kafka: &Kafka, topic: &str) -> HashMap<(i32, u64), u64> {
     let mut config = kafka.config();
     config.set("group.id", "ledger").set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create().unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), super::PATIENCE).unwrap();
-    let partitions = metadata.topics()[0].partitions();
     let (mut list, mut missing) = (TopicPartitionList::new(), HashSet::new());
-    for partition in partitions.iter().map(|partition| partition.id()) {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, super::PATIENCE).unwrap();
+    for (partition, (low, high)) in bounds(&consumer, topic) {
         list.add_partition_offset(topic, partition, Offset::Offset(low)).unwrap();
         if high > low {
             missing.insert(partition);
         }
     }
     consumer.assign(&list).unwrap();
-    let mut published = HashMap::new();
+    let (mut published, deadline) = (HashMap::new(), Instant::now() + PATIENCE);
     while !missing.is_empty() {
-        let message = match consumer.poll(super::PATIENCE) {
+        assert!(Instant::now() < deadline, "{missing:?} unread");
+        let message = match consumer.poll(LOOK_LIMIT) {
             Some(Ok(message)) => message,
             // Transaction markers may be all that is left.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 missing.remove(&partition);
                 continue;
             }
-            Some(Err(error)) => panic!("{error}"),
-            None => panic!("{missing:?} unread"),
+            // A broker that has just been started may not answer at first.
+            Some(Err(error)) => {
+                eprintln!("{error}");
+                continue;
+            }
+            None => continue,
         };
         let id = message.headers().unwrap().get(0).value.unwrap();
         let serial = std::str::from_utf8(id).unwrap().parse().unwrap();
@@ -161,6 +170,21 @@ pub fn published(kafka: &Kafka, topic: &str) -> HashMap<(i32, u64), u64> {
         published.insert((partition, offset as u64), serial);
     }
     published
+}
+
+/// The first offset of each partition, and the one after its last.
+fn bounds(consumer: &BaseConsumer, topic: &str) -> Vec<(i32, (i64, i64))> {
+    let mut bounds = Vec::new();
+    until("the topic's bounds", PATIENCE, || {
+        let Ok(metadata) = consumer.fetch_metadata(Some(topic), LOOK_LIMIT) else { return false };
+        let partitions = metadata.topics()[0].partitions().iter().map(|partition| partition.id());
+        let bounds_of =
+            |id| consumer.fetch_watermarks(topic, id, LOOK_LIMIT).map(|found| (id, found));
+        let found: KafkaResult<_> = partitions.map(bounds_of).collect();
+        bounds = found.unwrap_or_default();
+        !bounds.is_empty()
+    });
+    bounds
 }
 
 #[test]

@@ -53,6 +53,11 @@ pub fn serials(records: &[Recorded], serial: impl Fn(&Position) -> u64) -> Vec<u
     messages.map(|record| serial(&record.position)).collect()
 }
 
+/// How many came again and were recognised.
+pub fn duplicates(records: &[Recorded]) -> usize {
+    records.iter().filter(|record| record.body == Body::Duplicate).count()
+}
+
 /// Every message below `count` is there once, and no other.
 pub fn assert_each_once(serials: &[u64], count: u64) {
     // With their places in the log: how far apart the same one was, tells who should have known it.

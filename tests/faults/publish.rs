@@ -64,6 +64,10 @@ impl Control {
         self.given.load(Ordering::Relaxed)
     }
 
+    pub fn repeats_any(&self) -> bool {
+        self.repeat_percent.load(Ordering::Relaxed) > 0
+    }
+
     /// The messages to send again after `serial`: itself, and one of long ago.
     pub fn repeats(&self, serial: u64) -> impl Iterator<Item = u64> {
         let repeats = serial * 37 % 100 < self.repeat_percent.load(Ordering::Relaxed);
@@ -175,9 +179,10 @@ pub fn send(
 }
 
 /// How long a connection may take to be made, and a confirm to come: a blocked connection's
-/// come when it is free again.
+/// come when it is free again. Where nothing may come twice, it has all the time that there is.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
+const ONLY_CONFIRM_LIMIT: Duration = Duration::from_secs(170);
 
 async fn to_rabbit(url: &str, queue: &str, control: &Control) -> u64 {
     let mut confirmed = 0;
@@ -185,7 +190,12 @@ async fn to_rabbit(url: &str, queue: &str, control: &Control) -> u64 {
         match tokio::time::timeout(CONNECT_LIMIT, connect(url)).await {
             // Ends with an error when the connection is lost.
             Ok(Ok((_connection, channel))) => {
-                let _ = publish(&channel, queue, control, &mut confirmed).await;
+                let ended = publish(&channel, queue, control, &mut confirmed).await;
+                let well = ended.is_ok() && confirmed == control.given();
+                assert!(
+                    well || control.repeats_any(),
+                    "what may be sent only once was not confirmed in time: {ended:?}"
+                );
             }
             Ok(Err(_)) | Err(_) => pause_for(PACE * 50),
         }
@@ -217,6 +227,7 @@ async fn publish(
     confirmed: &mut u64,
 ) -> lapin::Result<()> {
     let (mut serial, mut confirms) = (*confirmed, VecDeque::new());
+    let limit = if control.repeats_any() { CONFIRM_LIMIT } else { ONLY_CONFIRM_LIMIT };
     let mut pace = tokio::time::interval(PACE);
     loop {
         let more = serial < control.given() || !(control.stopped() || control.paused());
@@ -232,7 +243,7 @@ async fn publish(
         }
         while confirms.len() > 50 || (!more && !confirms.is_empty()) {
             let Some((last, confirm)) = confirms.pop_front() else { break };
-            match tokio::time::timeout(CONFIRM_LIMIT, confirm).await {
+            match tokio::time::timeout(limit, confirm).await {
                 Ok(Ok(Confirmation::Ack(None))) => *confirmed += u64::from(last),
                 Ok(Err(error)) => return Err(error),
                 // Returned, refused, or never answered: from there on again.

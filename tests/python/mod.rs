@@ -18,11 +18,25 @@ const ENGINE: &str = "qdrant-edge-py==0.9.0";
 
 /// Runs it to its end, and gives what it said.
 fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    attempt(command).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn attempt(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     let (told, failed) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}\n{told}\n{failed}");
-    told.into_owned()
+    match output.status.success() {
+        true => Ok(told.into_owned()),
+        false => Err(format!("{command:?}\n{told}\n{failed}")),
+    }
+}
+
+/// The package index may be away for a moment.
+fn install(python: &Path) {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--retries", "8", CLIENT, ENGINE]);
+    let failures: Vec<String> = (0..3).map_while(|_| attempt(&mut pip).err()).collect();
+    assert!(failures.len() < 3, "these tests need packages: {}", failures.join("\n"));
 }
 
 /// Made once; its name says what is in it.
@@ -34,7 +48,7 @@ fn interpreter() -> &'static Path {
         let (python, done) = (venv.join("bin/python"), venv.join("installed"));
         if !done.exists() {
             run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", CLIENT, ENGINE]));
+            install(&python);
             std::fs::write(&done, "").unwrap();
         }
         python
@@ -133,9 +147,9 @@ fn random_sequences_as_messages_end_as_in_qdrants_engine() {
     let sent = std::fs::read_to_string(&messages).unwrap().lines().count() as u64;
     pointd.wait_until("all messages", PATIENCE * 5, |pointd| applied(pointd) == sent);
     let expected: Value = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
-    let dead = pointd.metric("pointd_dead_letters").unwrap();
-    assert_eq!(dead as u64, expected["dead_letters"].as_u64().unwrap());
-    assert!(dead > 0.0);
+    let expected = expected["dead_letters"].as_u64().unwrap();
+    assert!(expected > 0);
+    assert_eq!(pointd.metric_at_least("pointd_dead_letters", expected as f64) as u64, expected);
     check(&pointd, &state);
     survives_a_kill(&setup, pointd, &state);
 }

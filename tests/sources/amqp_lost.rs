@@ -36,7 +36,10 @@ fn lose_twenty(rabbit: &RabbitMq, queue: &str) -> (Bench, JoinHandle<()>, Proxy)
     bench.wait_for_messages(20);
     bench.watermark.raise(10);
     bench.wait_for_messages(30);
-    proxy.cut();
+    // Whoever is back before the broker has noticed the loss is given the ten that are left first.
+    proxy.refuse(true);
+    until("what was in flight to return", LIMIT, || rabbit.ready(queue) == 30);
+    proxy.refuse(false);
     bench.wait_for_messages(50);
     (bench, source, proxy)
 }
@@ -65,8 +68,11 @@ fn what_was_in_flight_comes_again_as_one_batch_of_another_connection() {
     let (first, second) = messages.split_at(30);
     assert!(first.iter().all(|(_, it)| it.redelivered == came(1, false, false)));
     let (last, others) = second.split_last().unwrap();
-    assert!(others.iter().all(|(_, it)| it.redelivered == came(2, true, false)));
-    assert_eq!(last.1.redelivered, came(2, true, true));
+    // Connections that came to nothing have numbers, too.
+    let connection = last.1.redelivered.unwrap().connection;
+    assert!(connection > 1, "it came on the first connection");
+    assert!(others.iter().all(|(_, it)| it.redelivered == came(connection, true, false)));
+    assert_eq!(last.1.redelivered, came(connection, true, true));
     bench.watermark.raise(31);
     bench.wait_for_messages(60);
     let values: Vec<String> = numbers(0..30).chain(numbers(10..40)).collect();

@@ -125,7 +125,7 @@ fn a_dead_node_is_passed_over() {
     rabbit.declare(&queue, false);
     rabbit.publish(&queue, numbers(0..5));
     let mut settings = settings(rabbit, &queue);
-    let dead = crate::harness::free_port();
+    let dead = crate::brokers::free_port();
     settings.hosts = vec![format!("127.0.0.1:{dead}"), format!("127.0.0.1:{}", rabbit.port())];
     settings.reconnect_max = Duration::from_millis(200);
     let bench = Bench::new(Kind::Amqp, true);

@@ -19,7 +19,8 @@ fn it_resumes_where_the_log_stands_whatever_is_committed() {
     kafka.create_topic(&topic, 1);
     kafka.publish(&topic, 0, numbers(0..100));
     let settings = kafka_settings(&kafka.bootstrap(), &topic);
-    let first = Bench::new(Kind::Kafka, true);
+    let mut first = Bench::new(Kind::Kafka, true);
+    first.drain_timeout = LIMIT;
     let source = start_kafka(&first, &settings, vec![]);
     first.wait_for_messages(100);
     first.stop(source);
@@ -85,7 +86,8 @@ fn shutdown_waits_for_what_was_given_out_and_commits_it() {
     kafka.publish(&topic, 0, numbers(0..10));
     let mut settings = kafka_settings(&kafka.bootstrap(), &topic);
     settings.commit_interval = Duration::from_secs(3600);
-    let bench = Bench::new(Kind::Kafka, false);
+    let mut bench = Bench::new(Kind::Kafka, false);
+    bench.drain_timeout = LIMIT;
     let source = start_kafka(&bench, &settings, vec![]);
     until("the start", LIMIT, || bench.batches() == 1);
     bench.watermark.raise(1);

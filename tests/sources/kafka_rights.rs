@@ -47,7 +47,8 @@ fn a_topic_that_may_not_be_read_is_told_and_read_on_once_it_may() {
         });
     };
     is_refused(&named);
-    assert_eq!((named.message_count(), named.report().state), (0, State::Starting));
+    named.wait_for_report("starting", |report| report.state == State::Starting);
+    assert_eq!(named.message_count(), 0);
 
     secure.allow(true);
     for bench in [&named, &matched] {

@@ -55,7 +55,9 @@ fn put() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_under_way_ends_and_idle_connections_close() {
-    let (fixture, was_called, opener) = gated().await;
+    let (mut fixture, was_called, opener) = gated().await;
+    // An address that nobody else listens at, once this server is gone.
+    fixture.settings.listen = "127.0.0.2:0".parse().unwrap();
     let served = serve(fixture);
     let (busy, idle, address) = (served.connect(), served.connect(), served.address);
     let idle = aside(move || keep_alive(idle)).await;
