@@ -37,7 +37,7 @@ test: ## install what is missing, and run the tests, against real brokers too
 	@deploy/setup.sh test
 	$(TEST)
 
-soak: ## the long tests: the daemon killed again and again, every fault of a broker twenty times
+soak: ## the long tests: the daemon killed again and again, the faults of real brokers twenty times each
 	@deploy/setup.sh test
 	$(call ignored,soak)
 

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
+use humantime_serde::re::humantime;
 use serde_json::Value;
 
 use super::CommandError;
@@ -113,6 +114,15 @@ fn address(listen: SocketAddr) -> Result<String, CommandError> {
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     Ok(format!("http://{}", SocketAddr::new(host, listen.port())))
+}
+
+/// A time of an answer, for a terminal.
+pub(super) fn time_shown(unix_ms: &Value) -> Option<String> {
+    let time = UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms.as_u64()?))?;
+    // Beyond the year 9999 it has no such form.
+    let last = Duration::from_secs(253_402_300_799);
+    let known = time.duration_since(UNIX_EPOCH).is_ok_and(|since| since <= last);
+    known.then(|| humantime::format_rfc3339_seconds(time).to_string())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::CommandError;
-use super::client::{Client, DaemonArgs};
+use super::client::{Client, DaemonArgs, time_shown};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SourcesCommand {
@@ -62,11 +62,11 @@ fn escaped(name: &str) -> String {
 
 fn print(listed: &Value, out: &mut impl Write) -> io::Result<()> {
     for source in listed["sources"].as_array().into_iter().flatten() {
-        let (name, state) = (text(&source["source"]), text(&source["state"]));
-        let more = ["why", "error", "commit_error"].map(|key| text(&source[key]));
-        let more: String =
-            more.iter().filter(|more| !more.is_empty()).map(|m| format!(": {m}")).collect();
-        writeln!(out, "{name} ({}) {state}{more}", text(&source["kind"]))?;
+        let (name, kind) = (text(&source["source"]), text(&source["kind"]));
+        writeln!(out, "{name} ({kind}) {}", state(source))?;
+        for (topic, why) in source["refused_topics"].as_object().into_iter().flatten() {
+            writeln!(out, "  {topic:<30} refused: {}", text(why))?;
+        }
         for stream in source["streams"].as_array().into_iter().flatten() {
             let place = match stream["queue"].as_str() {
                 Some(queue) => queue.to_owned(),
@@ -74,12 +74,21 @@ fn print(listed: &Value, out: &mut impl Write) -> io::Result<()> {
             };
             let numbers = ["durable", "applied", "committed", "end", "lag_messages"]
                 .map(|key| format!("{key} {}", number(&stream[key])));
-            let why = stream["why"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
-            let state = text(&stream["state"]);
-            writeln!(out, "  {place:<30} {state}{why}  {}", numbers.join("  "))?;
+            let lag = stream["lag_seconds"].as_f64();
+            let lag = lag.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}"));
+            let (state, numbers) = (state(stream), numbers.join("  "));
+            writeln!(out, "  {place:<30} {state}  {numbers}  lag_seconds {lag}")?;
         }
     }
     Ok(())
+}
+
+/// With what is told about it.
+fn state(of: &Value) -> String {
+    let since = time_shown(&of["since"]).map(|since| format!(" since {since}"));
+    let why = ["why", "error", "commit_error"].map(|key| of[key].as_str());
+    let why = why.into_iter().flatten().map(|why| format!(": {why}"));
+    std::iter::once(text(&of["state"]).to_owned()).chain(since).chain(why).collect()
 }
 
 fn text(value: &Value) -> &str {
@@ -100,18 +109,38 @@ mod tests {
         assert_eq!(escaped("a b/ü"), "a%20b%2F%C3%BC");
     }
 
+    fn printed(source: Value) -> String {
+        let mut out = Vec::new();
+        print(&json!({"sources": [source]}), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn a_halted_partition_shows_why() {
-        let listed = json!({"sources": [{
+        let out = printed(json!({
             "source": "orders", "kind": "kafka", "state": "running",
             "streams": [{"topic": "points", "partition": 3, "state": "halted", "why": "a gap",
-                "durable": 5, "applied": 5, "committed": null, "end": 9, "lag_messages": 4}],
-        }]});
-        let mut out = Vec::new();
-        print(&listed, &mut out).unwrap();
-        let out = String::from_utf8(out).unwrap();
+                "durable": 5, "applied": 5, "committed": null, "end": 9, "lag_messages": 4,
+                "lag_seconds": 61.25}],
+        }));
         assert!(out.starts_with("orders (kafka) running\n"), "{out}");
         assert!(out.contains("points/3") && out.contains("halted: a gap"), "{out}");
-        assert!(out.contains("committed -  end 9"), "{out}");
+        assert!(out.contains("committed -  end 9  lag_messages 4  lag_seconds 61.2\n"), "{out}");
+    }
+
+    #[test]
+    fn what_the_broker_refuses_shows_since_when_and_why() {
+        let out = printed(json!({
+            "source": "orders", "kind": "kafka", "state": "paused", "why": "the disk is full",
+            "since": 1_769_860_800_000_u64, "refused_topics": {"secret": "no rights"},
+            "streams": [{"topic": "points", "partition": 3, "state": "unreadable",
+                "since": 1_769_860_801_000_u64, "error": "no rights either", "lag_seconds": null}],
+        }));
+        let state = "orders (kafka) paused since 2026-01-31T12:00:00Z: the disk is full\n";
+        assert!(out.starts_with(state), "{out}");
+        let refused = out.lines().find(|line| line.trim_start().starts_with("secret"));
+        assert!(refused.is_some_and(|line| line.ends_with(" refused: no rights")), "{out}");
+        let state = " unreadable since 2026-01-31T12:00:01Z: no rights either  durable -";
+        assert!(out.contains(state) && out.ends_with("lag_seconds -\n"), "{out}");
     }
 }

@@ -6,10 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
-    PublisherConfirm,
-};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ExchangeKind, PublisherConfirm};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Published;
@@ -17,6 +14,7 @@ use super::headers::{beginning, detail, errors};
 use super::settings::AmqpTargetSettings;
 use crate::catalog::DeadLetter;
 use crate::operation::Original;
+use crate::source::amqp::AccessError;
 
 /// A broker that accepts a connection and then says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,11 +40,13 @@ pub struct AmqpTarget {
     batch_timeout: Duration,
     /// Made anew after a failure.
     link: Option<(Connection, Channel)>,
+    /// Connections asked for so far: each is another node's turn.
+    attempts: u32,
 }
 
 impl AmqpTarget {
     pub fn new(settings: AmqpTargetSettings) -> AmqpTarget {
-        AmqpTarget { settings, batch_timeout: BATCH_TIMEOUT, link: None }
+        AmqpTarget { settings, batch_timeout: BATCH_TIMEOUT, link: None, attempts: 0 }
     }
 
     /// While the broker blocks publishers that is `told`, and waited for on the same connection: to
@@ -108,10 +108,10 @@ impl AmqpTarget {
         format!("not confirmed within {:?}", self.batch_timeout)
     }
 
-    async fn connect(&self) -> Result<(Connection, Channel), lapin::Error> {
-        let properties =
-            ConnectionProperties::default().with_connection_name("pointd dead letters".into());
-        let connection = Connection::connect(&self.settings.url.0, properties).await?;
+    async fn connect(&mut self) -> Result<(Connection, Channel), AccessError> {
+        let (name, attempt) = ("pointd dead letters".to_owned(), self.attempts);
+        self.attempts = self.attempts.wrapping_add(1);
+        let connection = self.settings.access().connect(name, attempt).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         // The default exchange is always there, and cannot be declared.

@@ -1,11 +1,12 @@
 //! `[dead_letters.forward]` of the configuration.
 
-use lapin::uri::AMQPUri;
+use std::path::PathBuf;
+
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
 
-use crate::source::amqp::Url;
+use crate::source::amqp::{Access, InvalidAmqpSettings, Url};
 use crate::source::kafka::{Properties, check_client};
 
 /// Where dead letters are sent: exactly one of `kafka` and `amqp`.
@@ -50,6 +51,17 @@ pub struct KafkaTargetSettings {
 pub struct AmqpTargetSettings {
     /// `amqp://user:password@host:port/vhost`, or `amqps://…`.
     pub url: Url,
+    /// Addresses of the cluster's nodes, tried in turn. Default: the host of `url` alone.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// PEM: certificates to trust beside the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM: the certificate to show the broker, and its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
     /// Empty: the default exchange, where the routing key is a queue's name. Default: empty.
     #[serde(default)]
     pub exchange: String,
@@ -68,8 +80,8 @@ pub enum InvalidForwardSettings {
     Refused { name: String, reason: &'static str },
     #[error("librdkafka refuses the properties: {0}")]
     Client(String),
-    #[error("`amqp.url` is not an AMQP address such as `amqp://user:password@host:5672/%2f`")]
-    Url,
+    #[error("`amqp`: {0}")]
+    Access(#[from] InvalidAmqpSettings),
 }
 
 /// Properties that are ours to set, and why.
@@ -147,9 +159,8 @@ impl KafkaTargetSettings {
 
 impl AmqpTargetSettings {
     fn validate(&self) -> Result<(), InvalidForwardSettings> {
-        use InvalidForwardSettings::{Empty, Long, Url};
-        // The parser's error may quote the address, password and all.
-        self.url.0.parse::<AMQPUri>().map_err(|_| Url)?;
+        use InvalidForwardSettings::{Empty, Long};
+        self.access().validate()?;
         if self.exchange.is_empty() && self.routing_key.is_empty() {
             return Err(Empty("amqp.routing_key"));
         }
@@ -157,6 +168,17 @@ impl AmqpTargetSettings {
         match names.iter().find(|(_, name)| name.len() > 255) {
             Some((name, _)) => Err(Long(name)),
             None => Ok(()),
+        }
+    }
+
+    pub(super) fn access(&self) -> Access<'_> {
+        Access {
+            url: &self.url,
+            hosts: &self.hosts,
+            heartbeat: None,
+            ca_file: self.ca_file.as_ref(),
+            cert_file: self.cert_file.as_ref(),
+            key_file: self.key_file.as_ref(),
         }
     }
 }
@@ -195,6 +217,10 @@ mod tests {
         let mut both = to_kafka(BTreeMap::new());
         both.amqp = Some(AmqpTargetSettings {
             url: Url("amqp://me:hush@host/%2f".into()),
+            hosts: vec!["other".into()],
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             exchange: String::new(),
             routing_key: "dead".into(),
         });
@@ -202,10 +228,16 @@ mod tests {
         both.kafka = None;
         assert_eq!(both.validate(), Ok(()));
         assert_eq!(both.target(), "queue dead");
-        let amqp = both.amqp.as_mut().unwrap();
-        amqp.url = Url("amqp://me:hush@:/::".into());
-        let error = both.validate().unwrap_err().to_string();
-        assert!(error.contains("amqp.url") && !error.contains("hush"), "{error}");
+        let refused = |change: fn(&mut AmqpTargetSettings), name: &str| {
+            let mut wrong = both.clone();
+            change(wrong.amqp.as_mut().unwrap());
+            let error = wrong.validate().unwrap_err().to_string();
+            assert!(error.contains("`amqp`: ") && error.contains(name), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        };
+        refused(|amqp| amqp.url = Url("amqp://me:hush@:/::".into()), "`url`");
+        refused(|amqp| amqp.hosts = vec!["two:port".into()], "two:port");
+        refused(|amqp| amqp.ca_file = Some("ca.pem".into()), "ca_file");
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub(super) fn source(make: &Make<'_>) -> SourceMetrics {
         ),
         blocked: make.gauges(
             "pointd_source_blocked",
-            "1 while the broker blocks publishers on the source's connection.",
+            "1 while the broker says to the source that it blocks publishers.",
             &["source"],
         ),
         rebuilds: make.counters(

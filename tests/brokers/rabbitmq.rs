@@ -7,10 +7,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 
 use super::{free_ports, launch, signal, tied, until};
 
@@ -210,6 +211,25 @@ impl RabbitMq {
             channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await
         });
         declared.unwrap().unwrap();
+    }
+
+    /// A durable topic exchange.
+    pub fn declare_exchange(&self, exchange: &str) {
+        let declared = self.on_channel(async |channel| {
+            let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+            let (exchange, kind) = (exchange.into(), ExchangeKind::Topic);
+            channel.exchange_declare(exchange, kind, options, FieldTable::default()).await
+        });
+        declared.unwrap().unwrap();
+    }
+
+    /// What is sent to the exchange with the queue's name comes to the queue.
+    pub fn bind(&self, exchange: &str, queue: &str) {
+        let bound = self.on_channel(async |channel| {
+            let (options, table) = (QueueBindOptions::default(), FieldTable::default());
+            channel.queue_bind(queue.into(), exchange.into(), queue.into(), options, table).await
+        });
+        bound.unwrap().unwrap();
     }
 
     pub fn delete(&self, queue: &str) {

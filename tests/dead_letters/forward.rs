@@ -290,10 +290,12 @@ fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
         "",
         &format!(
             "[dead_letters.forward]\nthen = \"drop\"\nsources = [\"s\"]\n\
-             [dead_letters.forward.amqp]\nurl = \"{}\"\nrouting_key = \"dead\"\n",
+             [dead_letters.forward.amqp]\nurl = \"{}\"\nexchange = \"letters\"\n\
+             routing_key = \"dead\"\n",
             target.url()
         ),
     ));
+    target.declare_exchange("letters");
     poison(kafka, "ill");
     target.stop();
     let pointd = through_it_all(&setup, || {
@@ -303,6 +305,7 @@ fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
         let log = setup.dir.path().join("pointd.log");
         until("the return", LONG, || said(&std::fs::read_to_string(&log).unwrap_or_default()));
         target.declare("dead", false);
+        target.bind("letters", "dead");
     });
     assert_eq!(letters(&pointd).len(), 0);
     assert_eq!(pointd.metric("pointd_dead_letters_forward_skipped_total"), Some(0.0));

@@ -26,6 +26,10 @@ fn halts_until_it_is_settled(setup: &Setup, more: impl FnOnce()) {
         let state = r#"pointd_source_state{source="s",state="halted"}"#;
         pointd.wait_until("the halt", PATIENCE, |it| it.metric(state) == Some(1.0));
         assert_eq!(pointd.get_status("/readyz"), Some(503));
+        // That asks for another decision: to accept a gap.
+        let gaps = pointd.text("/metrics");
+        let is_gap = |line: &str| line.starts_with("pointd_source_halted{") && line.ends_with(" 1");
+        assert!(!gaps.lines().any(is_gap), "{gaps}");
         assert_eq!(pointd.count("c"), 1);
     };
     let pointd = setup.start_serving();

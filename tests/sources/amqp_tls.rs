@@ -9,6 +9,7 @@ use super::amqp::{is_reconnecting, settings, start};
 use super::outlet::Bench;
 use super::{numbers, unique};
 use crate::brokers::rabbitmq::RabbitMq;
+use crate::harness::{PATIENCE, Pointd, Setup, free_port};
 
 /// An authority, and certificates of it for a server called `localhost` and a client.
 fn make_certificates(directory: &Path) {
@@ -33,9 +34,9 @@ fn make_certificates(directory: &Path) {
     }
 }
 
-#[test]
-fn the_brokers_certificate_is_checked_and_ours_is_shown() {
-    let configure = |directory: &Path, port: u16| {
+/// With a second port that is behind TLS, and asks for a certificate.
+fn start_rabbit(check: &str) -> Option<RabbitMq> {
+    RabbitMq::start_with(check, |directory, port| {
         make_certificates(directory);
         let file = |name: &str| directory.join(name).display().to_string();
         format!(
@@ -46,8 +47,12 @@ fn the_brokers_certificate_is_checked_and_ours_is_shown() {
             file("server.pem"),
             file("server-key.pem")
         )
-    };
-    let Some(rabbit) = RabbitMq::start_with("TLS to RabbitMQ", configure) else { return };
+    })
+}
+
+#[test]
+fn the_brokers_certificate_is_checked_and_ours_is_shown() {
+    let Some(rabbit) = start_rabbit("TLS to RabbitMQ") else { return };
     let queue = unique("tls");
     rabbit.declare(&queue, false);
     rabbit.publish(&queue, numbers(0..5));
@@ -75,4 +80,43 @@ fn the_brokers_certificate_is_checked_and_ours_is_shown() {
     let source = start(&bench, &right);
     bench.wait_for_messages(5);
     bench.stop(source);
+}
+
+#[test]
+fn letters_are_forwarded_over_tls_to_the_node_that_answers() {
+    let Some(rabbit) = start_rabbit("forwarding over TLS") else { return };
+    rabbit.declare("sick", false);
+    rabbit.declare("dead", false);
+    rabbit.publish("sick", ["poison".to_owned()]);
+    let file = |name: &str| rabbit.file(name).display().to_string();
+    let (silent, port) = (free_port(), rabbit.second_port);
+    let configuration = |hosts: &str, files: &str| {
+        format!(
+            "[[source]]\nname = \"s\"\n[source.amqp]\nurl = \"{}\"\nqueue = \"sick\"\n\
+             [dead_letters.forward.amqp]\nurl = \"amqps://guest:guest@nowhere.invalid/%2f\"\n\
+             hosts = [{hosts}]\nrouting_key = \"dead\"\n{files}",
+            rabbit.url()
+        )
+    };
+    let setup = Setup::new();
+    let node = format!("\"localhost:{port}\"");
+    setup.configure(&configuration(&node, &format!("ca_file = {:?}\n", file("ca.pem"))));
+    let pointd = setup.start();
+    let state = |pointd: &Pointd| {
+        pointd.get("/dead-letters")["result"]["forwarding"]["state"].as_str().map(str::to_owned)
+    };
+    // The broker asks for a certificate, and none is shown.
+    pointd.wait_until("the refusal", PATIENCE, |it| state(it).as_deref() == Some("failing"));
+    assert!(pointd.terminate().success());
+    let files = format!(
+        "ca_file = {:?}\ncert_file = {:?}\nkey_file = {:?}\n",
+        file("ca.pem"),
+        file("client.pem"),
+        file("client-key.pem")
+    );
+    setup.configure(&configuration(&format!("\"localhost:{silent}\", {node}"), &files));
+    let pointd = setup.start();
+    pointd.wait_until("the letter", PATIENCE, |_| rabbit.ready("dead") == 1);
+    pointd.wait_until("its confirm", PATIENCE, |it| state(it).as_deref() == Some("idle"));
+    assert!(pointd.terminate().success());
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
-use std::time::{Duration, UNIX_EPOCH};
 
-use humantime_serde::re::humantime;
 use serde_json::Value;
+
+use crate::commands::client::time_shown;
 
 const DETAIL_CHARS_MAX: usize = 100;
 
@@ -31,12 +31,7 @@ fn row(letter: &Value) -> [String; 5] {
 }
 
 fn time(letter: &Value) -> String {
-    let time = letter["time_unix_ms"].as_u64().map(Duration::from_millis);
-    let time = time.and_then(|since| UNIX_EPOCH.checked_add(since));
-    // Beyond the year 9999 it has no such form.
-    let last = Duration::from_secs(253_402_300_799);
-    let known = time.filter(|time| time.duration_since(UNIX_EPOCH).is_ok_and(|it| it <= last));
-    known.map_or_else(|| "-".to_owned(), |it| humantime::format_rfc3339_seconds(it).to_string())
+    time_shown(&letter["time_unix_ms"]).unwrap_or_else(|| "-".to_owned())
 }
 
 /// Source and place.

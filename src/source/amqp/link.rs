@@ -1,17 +1,15 @@
 //! A connection with its channel, ready to consume.
 
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, ConnectionProperties, Consumer};
+use lapin::{Channel, Connection, Consumer};
 
 use super::AmqpSettings;
+use super::access::AccessError;
 use super::settings::Declare;
 
 /// A broker that accepts a connection and then says nothing.
@@ -28,13 +26,11 @@ pub struct Link {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     #[error("{0}")]
+    Access(#[from] AccessError),
+    #[error("{0}")]
     Broker(#[from] lapin::Error),
-    #[error("{path}: {source}")]
-    File { path: String, source: io::Error },
     #[error("no answer within {CONNECT_TIMEOUT:?}")]
     Silent,
-    #[error("no address of a broker")]
-    NoAddress,
 }
 
 impl Link {
@@ -49,15 +45,8 @@ impl Link {
     }
 
     async fn connect(settings: &AmqpSettings, name: &str, attempt: u32) -> Result<Link, LinkError> {
-        let addresses = settings.addresses().unwrap_or_default();
-        let node = attempt as usize % addresses.len().max(1);
-        let address = addresses.into_iter().nth(node).ok_or(LinkError::NoAddress)?;
-        let properties = ConnectionProperties::default()
-            .with_connection_name(format!("pointd source {name}").into());
-        let tls = tls(settings)?;
-        let runtime = lapin::runtime::default_runtime()?;
-        let connection =
-            Connection::connect_uri_with_config(address, properties, tls, runtime).await?;
+        let name = format!("pointd source {name}");
+        let connection = settings.access().connect(name, attempt).await?;
         let channel = connection.create_channel().await?;
         declare(settings, &channel).await?;
         channel.basic_qos(settings.prefetch, BasicQosOptions::default()).await?;
@@ -184,23 +173,6 @@ fn of_type(kind: &str) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
     arguments
-}
-
-/// Read at each connection, so that renewed certificates are used.
-fn tls(settings: &AmqpSettings) -> Result<OwnedTLSConfig, LinkError> {
-    let read = |path: &Path| {
-        let file = |source| LinkError::File { path: path.display().to_string(), source };
-        std::fs::read_to_string(path).map_err(file)
-    };
-    let identity = match (&settings.cert_file, &settings.key_file) {
-        (Some(certificate), Some(key)) => {
-            let (pem, key) = (read(certificate)?.into_bytes(), read(key)?.into_bytes());
-            Some(OwnedIdentity::PKCS8 { pem, key })
-        }
-        _ => None,
-    };
-    let cert_chain = settings.ca_file.as_deref().map(read).transpose()?;
-    Ok(OwnedTLSConfig { identity, cert_chain })
 }
 
 #[cfg(test)]

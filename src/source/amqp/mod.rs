@@ -16,6 +16,7 @@
 //! the broker has sent by then is given out and acked as ever: held, it would run into the
 //! broker's patience with an ack that does not come; given back, into its count of deliveries.
 
+mod access;
 mod deliveries;
 mod delivery;
 mod link;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+pub use access::{Access, AccessError};
 pub use settings::{AmqpSettings, Declare, InvalidAmqpSettings, Url};
 pub use stream_start::StreamStart;
 
@@ -81,7 +83,7 @@ impl AmqpSource {
         let mut numbering = Numbering::default();
         let mut failures: u32 = 0;
         while !wiring.shutdown.is_asked() {
-            if !self.pass_gate(wiring, stream, &mut numbering).await {
+            if !self.pass_gate(wiring, &mut numbering).await {
                 break;
             }
             let mut session = Session::new(&self, wiring, stream, &mut numbering);
@@ -131,21 +133,13 @@ impl AmqpSource {
 
     /// Waits where a message may not be passed until an operator has decided. What was given
     /// out is forgotten, and comes again. False when shutdown was asked for.
-    async fn pass_gate(
-        &self,
-        wiring: &Wiring,
-        stream: &Arc<Stream>,
-        numbering: &mut Numbering,
-    ) -> bool {
+    async fn pass_gate(&self, wiring: &Wiring, numbering: &mut Numbering) -> bool {
         if !wiring.gate.is_closed() {
             return true;
         }
-        let labels = [self.name.as_str(), stream.name(), "-"];
-        let halted = wiring.metrics.source.halted.with_label_values(&labels);
         let (why, since) = (wiring.gate.why().unwrap_or_default(), UnixMillis::now());
         tracing::error!(source = self.name, why, "the source stands behind this message");
         wiring.status.set_state(State::Halted { why, since });
-        halted.set(1);
         numbering.next = None;
         if let Some(accepted) = numbering.accepted.take() {
             numbering.gap = Some(accepted.gap);
@@ -154,7 +148,6 @@ impl AmqpSource {
         loop {
             if wiring.gate.reopen(numbering.batch) {
                 tracing::info!(source = self.name, "the source goes on");
-                halted.set(0);
                 wiring.status.set_state(State::Starting);
                 return true;
             }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::uri::AMQPUri;
 use serde::{Deserialize, Serialize};
 
 use super::StreamStart;
+use super::access::Access;
 use crate::source::GapPolicy;
 
 /// As many deliveries of a queue the log remembers.
@@ -163,9 +164,12 @@ impl AmqpSettings {
 
     /// Everything that can be judged without a broker.
     pub fn validate(&self) -> Result<(), InvalidAmqpSettings> {
-        use InvalidAmqpSettings::{Prefetch, Queue, Remembered, Zero};
-        let addresses = self.addresses()?;
-        self.validate_connection(&addresses)?;
+        use InvalidAmqpSettings::{Heartbeat, Prefetch, Queue, Remembered, Zero};
+        self.access().validate()?;
+        let seconds = self.heartbeat.as_secs();
+        if self.heartbeat.subsec_nanos() != 0 || !(1..=3600).contains(&seconds) {
+            return Err(Heartbeat);
+        }
         if self.queue.is_empty() || self.queue.len() > 255 {
             return Err(Queue);
         }
@@ -188,26 +192,21 @@ impl AmqpSettings {
         Ok(())
     }
 
-    fn validate_connection(&self, addresses: &[AMQPUri]) -> Result<(), InvalidAmqpSettings> {
-        let seconds = self.heartbeat.as_secs();
-        if self.heartbeat.subsec_nanos() != 0 || !(1..=3600).contains(&seconds) {
-            return Err(InvalidAmqpSettings::Heartbeat);
-        }
-        if self.cert_file.is_some() != self.key_file.is_some() {
-            return Err(InvalidAmqpSettings::Identity);
-        }
-        let files = [("ca_file", &self.ca_file), ("cert_file", &self.cert_file)];
-        let plain = addresses.iter().any(|it| it.scheme == AMQPScheme::AMQP);
-        match files.into_iter().find(|(_, file)| plain && file.is_some()) {
-            Some((name, _)) => Err(InvalidAmqpSettings::NoTls(name)),
-            None => Ok(()),
+    pub(super) fn access(&self) -> Access<'_> {
+        Access {
+            url: &self.url,
+            hosts: &self.hosts,
+            heartbeat: Some(self.heartbeat),
+            ca_file: self.ca_file.as_ref(),
+            cert_file: self.cert_file.as_ref(),
+            key_file: self.key_file.as_ref(),
         }
     }
 
     /// Whether both read the same queue, by a node that both name.
     pub fn overlaps(&self, other: &AmqpSettings) -> bool {
         let nodes = |settings: &AmqpSettings| -> Vec<(String, u16, String)> {
-            let addresses = settings.addresses().unwrap_or_default().into_iter();
+            let addresses = settings.access().addresses().unwrap_or_default().into_iter();
             let node =
                 |it: AMQPUri| (it.authority.host.to_ascii_lowercase(), it.authority.port, it.vhost);
             addresses.map(node).collect()
@@ -220,38 +219,10 @@ impl AmqpSettings {
         self.stream || self.declare == Declare::Stream
     }
 
-    /// One per node, never empty.
-    pub(super) fn addresses(&self) -> Result<Vec<AMQPUri>, InvalidAmqpSettings> {
-        // The parser's error may quote the address, password and all.
-        let url: AMQPUri = self.url.0.parse().map_err(|error: String| {
-            InvalidAmqpSettings::Url(error.replace(&self.url.0, "(url)"))
-        })?;
-        let mut url = url;
-        url.query.heartbeat.get_or_insert(self.heartbeat.as_secs() as u16);
-        if self.hosts.is_empty() {
-            return Ok(vec![url]);
-        }
-        let node = |host: &String| {
-            let wrong = || InvalidAmqpSettings::Host(host.clone());
-            let mut node = url.clone();
-            let (name, port) = match host.rsplit_once(':') {
-                Some((name, port)) => (name, port.parse().map_err(|_| wrong())?),
-                None => (host.as_str(), url.authority.port),
-            };
-            if name.is_empty() {
-                return Err(wrong());
-            }
-            node.authority.host = name.into();
-            node.authority.port = port;
-            Ok(node)
-        };
-        self.hosts.iter().map(node).collect()
-    }
-
     /// What a position names: a slash and the virtual host. Nodes come and go, and the protocol
     /// tells no cluster's own name through this client.
     pub(super) fn cluster(&self) -> Result<String, InvalidAmqpSettings> {
-        let addresses = self.addresses()?;
+        let addresses = self.access().addresses()?;
         Ok(format!("/{}", addresses.first().map_or("/", |node| node.vhost.as_str())))
     }
 }
@@ -276,7 +247,7 @@ mod tests {
         settings.heartbeat = Duration::from_secs(7);
         settings.hosts = vec!["two".into(), "three".into()];
         let heartbeats = |settings: &AmqpSettings| -> Vec<Option<u16>> {
-            settings.addresses().unwrap().iter().map(|node| node.query.heartbeat).collect()
+            settings.access().addresses().unwrap().iter().map(|node| node.query.heartbeat).collect()
         };
         assert_eq!(heartbeats(&settings), [Some(7); 2]);
         settings.url.0 = "amqp://one?heartbeat=3".into();

@@ -25,9 +25,9 @@ pub struct KafkaSettings {
     /// The group id under which offsets are committed, for tools that show lag. Nobody else
     /// may be a member of that group. Consumption itself starts from our own position.
     pub group: String,
-    /// Where a topic starts that was never read before: `earliest`, `latest`, a time such as
-    /// `2026-01-31T12:00:00Z`, or milliseconds since 1970. Decided once, then remembered.
-    /// Default: `earliest`.
+    /// Where a new source starts, one that the log has no position of: `earliest`, `latest`, a
+    /// time such as `2026-01-31T12:00:00Z`, or milliseconds since 1970. Decided once, then
+    /// remembered; what appears later is read from its beginning. Default: `earliest`.
     #[serde(default)]
     pub start: Start,
     /// What happens when messages between our position and the broker's log are gone, or the
