@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -210,6 +211,16 @@ impl RabbitMq {
             channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await
         });
         declared.unwrap().unwrap();
+    }
+
+    /// To an exchange that is there.
+    pub fn bind(&self, queue: &str, exchange: &str, key: &str) {
+        let bound = self.on_channel(async |channel| {
+            let (queue, options) = (queue.into(), QueueBindOptions::default());
+            let table = FieldTable::default();
+            channel.queue_bind(queue, exchange.into(), key.into(), options, table).await
+        });
+        bound.unwrap().unwrap();
     }
 
     pub fn delete(&self, queue: &str) {
