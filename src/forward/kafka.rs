@@ -110,3 +110,26 @@ fn headers(letter: &DeadLetter, now: UnixMillis) -> OwnedHeaders {
         headers.insert(Header { key, value: Some(value) })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{Original, Reason, Refusal};
+    use crate::position::Seq;
+
+    #[test]
+    fn a_zero_byte_in_a_name_is_known_not_to_arrive() {
+        let letter = |name: &str| DeadLetter {
+            seq: Seq(7),
+            time: UnixMillis(1),
+            position: None,
+            refusal: Refusal::new(Reason::NotJson, "why"),
+            original: Original { headers: vec![(name.into(), "x".into())], ..Original::of("x") },
+            collection: None,
+            rewritten: false,
+            redrives: 0,
+            redriven_at: None,
+        };
+        assert!(takes_whole(&letter("name")) && !takes_whole(&letter("na\0me")));
+    }
+}
