@@ -126,3 +126,48 @@ impl Letters {
         (self.shown, self.changes) = (kept, changes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalog::{Applied, CatalogOptions};
+    use crate::disk::Disk;
+    use crate::operation::{Original, Reason, Rejection};
+    use crate::position::{Mark, Offset, Seq, Stream, UnixMillis};
+
+    /// Two letters of it: one is dropped, the other tried again in vain, and then dropped.
+    #[test]
+    fn a_source_goes_on_only_once_its_last_letter_is_settled() {
+        let (home, metrics) = (tempfile::tempdir().unwrap(), Metrics::new());
+        let options = CatalogOptions::default();
+        let catalog = Catalog::open(&Disk::new(), home.path(), options, &metrics).unwrap();
+        let letters = Letters::new(Gates::new(["s".to_owned()]), &metrics);
+        let gate = letters.gates.of("s");
+        let stream = Stream::Queue { source: "s".into(), cluster: "b".into(), queue: "q".into() };
+        let stream = Arc::new(stream);
+        let apply = |position, body| {
+            let decision = Letters::decision(&catalog, &body);
+            let seq = catalog.applied().next();
+            let outcome = catalog.apply(Applied { seq, time: UnixMillis(1), position, body });
+            if let Some(decision) = decision {
+                letters.decided(&catalog, &decision, &outcome);
+            }
+        };
+        let refusal = Refusal::new(Reason::NotJson, "why");
+        for next in 1..=2 {
+            let position = Position::new(stream.clone(), Mark::Next(Offset(next)));
+            let (refusal, original) = (refusal.clone(), Original::of("poison"));
+            let rejection = Rejection { refusal, original, rewritten: false };
+            apply(Some(position), Body::Rejected(rejection));
+        }
+        letters.gates.close_behind_kept(&catalog);
+        apply(None, Body::DropLetters(vec![Seq(1)]));
+        assert!(!gate.reopen(1), "the second is kept");
+        apply(None, Body::Redrive(Redrive { letter: Seq(2), attempt: Err(refusal) }));
+        assert!(!gate.reopen(1), "it was refused again");
+        apply(None, Body::DropLetters(vec![Seq(2)]));
+        assert!(gate.reopen(1));
+    }
+}

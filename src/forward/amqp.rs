@@ -1,5 +1,7 @@
 //! To an AMQP exchange: persistent, mandatory, each confirmed.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +34,10 @@ const SHORT_BYTES_MAX: usize = 255;
 /// All headers together must fit in one frame of the connection, which is 128 KiB by default.
 const HEADERS_BYTES_MAX: usize = 64 << 10;
 const KEY_BYTES_MAX: usize = HEADERS_BYTES_MAX / 2;
-/// Headers of a delivery that are properties of a message.
-const PROPERTIES: [&str; 4] = ["content-type", "content-encoding", "type", "message-id"];
+/// What we say of a letter is under such names.
+const OURS: [&str; 3] = ["x-pointd-", "pointd.", "__connect.errors."];
+/// RabbitMQ reads further routing keys there, and takes no message in which they are text.
+const ROUTING: [&str; 2] = ["CC", "BCC"];
 
 pub struct AmqpTarget {
     settings: AmqpTargetSettings,
@@ -142,20 +146,43 @@ impl AmqpTarget {
 
 /// Whether everything of it arrives.
 pub fn takes_whole(letter: &DeadLetter) -> bool {
-    let Original { key, headers, .. } = &letter.original;
-    let mut taken = 0;
-    let fits = |(name, value): &(String, Bytes)| {
-        taken += header_bytes(name, value);
-        let is_short = name.len() <= SHORT_BYTES_MAX
-            && (value.len() <= SHORT_BYTES_MAX || !PROPERTIES.contains(&name.as_str()));
-        taken <= HEADERS_BYTES_MAX && is_short
-    };
-    key.as_ref().is_none_or(|key| key.len() <= KEY_BYTES_MAX) && headers.iter().all(fits)
+    let (own, key) = (Own::of(&letter.original), &letter.original.key);
+    key.as_ref().is_none_or(|key| key.len() <= KEY_BYTES_MAX) && own.left_out == 0 && !own.is_cut
 }
 
-/// About, with what the table needs beside it.
-fn header_bytes(name: &str, value: &[u8]) -> usize {
-    name.len() + value.len() + 16
+/// The headers that were delivered, each under a name of its own: a table has none twice.
+struct Own<'a> {
+    headers: Vec<(Cow<'a, str>, &'a Bytes)>,
+    /// How many have no room.
+    left_out: usize,
+    /// Whether a name has no room.
+    is_cut: bool,
+}
+
+impl<'a> Own<'a> {
+    fn of(original: &'a Original) -> Own<'a> {
+        let mut own = Own { headers: Vec::new(), left_out: 0, is_cut: false };
+        let (mut names, mut taken) = (HashSet::new(), 0);
+        for (at, (given, value)) in original.headers.iter().enumerate() {
+            let mut name = Cow::Borrowed(beginning(given, SHORT_BYTES_MAX));
+            own.is_cut |= name.len() < given.len();
+            let is_reserved =
+                OURS.iter().any(|ours| name.starts_with(ours)) || ROUTING.contains(&&*name);
+            if is_reserved || !names.insert(name.clone()) {
+                // Such names are reserved, and this one has a number of its own.
+                let numbered = format!("x-pointd-header-{}-{name}", at + 1);
+                own.is_cut |= numbered.len() > SHORT_BYTES_MAX;
+                name = Cow::Owned(beginning(&numbered, SHORT_BYTES_MAX).to_owned());
+            }
+            // About, with what the table needs beside it.
+            taken += name.len() + value.len() + 16;
+            match taken <= HEADERS_BYTES_MAX {
+                true => own.headers.push((name, value)),
+                false => own.left_out += 1,
+            }
+        }
+        own
+    }
 }
 
 /// For a batch, over the time that it is allowed without the broker's blocking.
@@ -204,25 +231,19 @@ fn properties(letter: &DeadLetter) -> BasicProperties {
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     properties = properties.with_timestamp(letter.time.0 / 1000);
     let mut table = FieldTable::default();
-    let (mut taken, mut left_out) = (0, 0_usize);
-    for (name, value) in &letter.original.headers {
-        taken += header_bytes(name, value);
-        if taken > HEADERS_BYTES_MAX {
-            left_out += 1;
-            continue;
-        }
-        match (name.as_str(), std::str::from_utf8(value)) {
-            ("content-type", Ok(text)) => properties = properties.with_content_type(short(text)),
-            ("content-encoding", Ok(text)) => {
-                properties = properties.with_content_encoding(short(text));
-            }
-            ("type", Ok(text)) => properties = properties.with_type(short(text)),
-            ("message-id", Ok(text)) => properties = properties.with_message_id(short(text)),
+    let own = Own::of(&letter.original);
+    for (name, value) in &own.headers {
+        let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= SHORT_BYTES_MAX);
+        match (&**name, text.map(ShortString::from)) {
+            ("content-type", Some(text)) => properties = properties.with_content_type(text),
+            ("content-encoding", Some(text)) => properties = properties.with_content_encoding(text),
+            ("type", Some(text)) => properties = properties.with_type(text),
+            ("message-id", Some(text)) => properties = properties.with_message_id(text),
             _ => insert(&mut table, name, value),
         }
     }
-    if left_out > 0 {
-        insert(&mut table, "x-pointd-headers-left-out", left_out.to_string().as_bytes());
+    if own.left_out > 0 {
+        insert(&mut table, "x-pointd-headers-left-out", own.left_out.to_string().as_bytes());
     }
     if let Some(key) = &letter.original.key {
         match key.len() <= KEY_BYTES_MAX {
@@ -247,11 +268,7 @@ fn properties(letter: &DeadLetter) -> BasicProperties {
 }
 
 fn insert(table: &mut FieldTable, name: &str, value: &[u8]) {
-    table.insert(short(name), AMQPValue::LongString(LongString::from(value.to_vec())));
-}
-
-fn short(text: &str) -> ShortString {
-    beginning(text, SHORT_BYTES_MAX).into()
+    table.insert(name.into(), AMQPValue::LongString(LongString::from(value.to_vec())));
 }
 
 #[cfg(test)]
@@ -296,9 +313,59 @@ mod tests {
         let key = Some(vec![1; KEY_BYTES_MAX + 1].into());
         let long = letter(Original { key, ..whole.clone() });
         assert!(!takes_whole(&long) && has(&long, "x-pointd-key-left-out"));
-        let headers = vec![("n".repeat(256), Bytes::from_static(b"x"))];
-        assert!(!takes_whole(&letter(Original { headers, ..Original::of("x") })));
+        for name in ["n".repeat(256), format!("pointd.{}", "n".repeat(240))] {
+            let headers = vec![(name, Bytes::from_static(b"x"))];
+            assert!(!takes_whole(&letter(Original { headers, ..Original::of("x") })));
+        }
         let gone = letter(Original { value: None, ..whole });
         assert!(takes_whole(&gone) && has(&gone, "x-pointd-tombstone"));
+    }
+
+    /// A table has each name once. What comes out of a dead letter queue has names of ours, and
+    /// nobody else has what was under them.
+    #[test]
+    fn no_header_takes_the_place_of_another() {
+        let long = "n".repeat(254);
+        let long_type = "t".repeat(256);
+        let given = [
+            ("trace", "1"),
+            ("trace", "2"),
+            ("content-type", "text/plain"),
+            ("content-type", "application/json"),
+            ("type", &long_type),
+            ("pointd.seq", "3"),
+            ("__connect.errors.topic", "4"),
+            ("x-pointd-tombstone", "5"),
+            ("x-pointd-header-2-trace", "6"),
+            ("CC", "7"),
+            (&long, "8"),
+        ];
+        let headers = given.map(|(name, value)| (name.to_owned(), value.to_owned().into()));
+        let first = letter(Original { headers: headers.to_vec(), ..Original::of("x") });
+        assert!(takes_whole(&first));
+        let properties = properties(&first);
+        let content_type = properties.content_type().as_ref().unwrap();
+        assert_eq!(content_type.as_str(), "text/plain");
+        let table = properties.headers().as_ref().unwrap();
+        let text = |name: &str| match table.inner().get(name) {
+            Some(AMQPValue::LongString(text)) => Some(text.to_string()),
+            _ => None,
+        };
+        for (name, value) in [
+            ("trace", "1"),
+            ("x-pointd-header-2-trace", "2"),
+            ("x-pointd-header-4-content-type", "application/json"),
+            ("type", &long_type),
+            ("pointd.seq", "7"),
+            ("x-pointd-header-6-pointd.seq", "3"),
+            ("x-pointd-header-7-__connect.errors.topic", "4"),
+            ("x-pointd-header-8-x-pointd-tombstone", "5"),
+            ("x-pointd-header-9-x-pointd-header-2-trace", "6"),
+            ("x-pointd-header-10-CC", "7"),
+            (&long, "8"),
+        ] {
+            assert_eq!(text(name).as_deref(), Some(value), "{name}");
+        }
+        assert!(text("CC").is_none() && text("x-pointd-tombstone").is_none());
     }
 }

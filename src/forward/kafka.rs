@@ -10,6 +10,10 @@ use super::Published;
 use super::headers::errors;
 use super::settings::KafkaTargetSettings;
 use crate::catalog::DeadLetter;
+use crate::position::UnixMillis;
+
+/// A letter's time, where the record has an earlier one.
+const TIME: &str = "pointd.time";
 
 pub struct KafkaTarget {
     settings: KafkaTargetSettings,
@@ -67,13 +71,14 @@ impl KafkaTarget {
         producer: &FutureProducer,
         letter: &DeadLetter,
     ) -> Result<DeliveryFuture, String> {
-        let original = &letter.original;
+        let (original, now) = (&letter.original, UnixMillis::now());
         let mut record =
-            FutureRecord::<[u8], [u8]>::to(&self.settings.topic).headers(headers(letter));
+            FutureRecord::<[u8], [u8]>::to(&self.settings.topic).headers(headers(letter, now));
         if let Some(value) = &original.value {
             record = record.payload(&value[..]);
         }
-        if let Ok(time) = i64::try_from(letter.time.0) {
+        // A topic refuses what lies ahead (by an hour, if not told otherwise), at each attempt.
+        if let Ok(time) = i64::try_from(letter.time.min(now).0) {
             record = record.timestamp(time);
         }
         if let Some(key) = &original.key {
@@ -91,14 +96,40 @@ pub fn takes_whole(letter: &DeadLetter) -> bool {
 }
 
 /// The letter's own, then what is said of it.
-fn headers(letter: &DeadLetter) -> OwnedHeaders {
+fn headers(letter: &DeadLetter, now: UnixMillis) -> OwnedHeaders {
     let own = letter.original.headers.iter().map(|(name, value)| (&name[..], &value[..]));
-    let errors = errors(letter);
-    let told = errors.iter().map(|(name, value)| (*name, value.as_bytes()));
+    let mut told = errors(letter);
+    if letter.time > now {
+        told.push((TIME, letter.time.0.to_string()));
+    }
+    let told = told.iter().map(|(name, value)| (*name, value.as_bytes()));
     let each = own.chain(told);
     each.fold(OwnedHeaders::new(), |headers, (name, value)| {
         // In Kafka's client a zero byte would end the name, in Rust's the process.
         let key = &name.replace('\0', "");
         headers.insert(Header { key, value: Some(value) })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{Original, Reason, Refusal};
+    use crate::position::Seq;
+
+    #[test]
+    fn a_zero_byte_in_a_name_is_known_not_to_arrive() {
+        let letter = |name: &str| DeadLetter {
+            seq: Seq(7),
+            time: UnixMillis(1),
+            position: None,
+            refusal: Refusal::new(Reason::NotJson, "why"),
+            original: Original { headers: vec![(name.into(), "x".into())], ..Original::of("x") },
+            collection: None,
+            rewritten: false,
+            redrives: 0,
+            redriven_at: None,
+        };
+        assert!(takes_whole(&letter("name")) && !takes_whole(&letter("na\0me")));
+    }
 }

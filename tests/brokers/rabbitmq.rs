@@ -223,11 +223,12 @@ impl RabbitMq {
         declared.unwrap().unwrap();
     }
 
-    /// What is sent to the exchange with the queue's name comes to the queue.
-    pub fn bind(&self, exchange: &str, queue: &str) {
+    /// To an exchange that is there.
+    pub fn bind(&self, queue: &str, exchange: &str, key: &str) {
         let bound = self.on_channel(async |channel| {
-            let (options, table) = (QueueBindOptions::default(), FieldTable::default());
-            channel.queue_bind(queue.into(), exchange.into(), queue.into(), options, table).await
+            let (queue, options) = (queue.into(), QueueBindOptions::default());
+            let table = FieldTable::default();
+            channel.queue_bind(queue, exchange.into(), key.into(), options, table).await
         });
         bound.unwrap().unwrap();
     }

@@ -25,10 +25,11 @@ const COUNT: usize = 900;
 const LONG: Duration = Duration::from_secs(180);
 
 /// A letter as the target has it.
-struct Sent {
-    value: Vec<u8>,
+pub struct Sent {
+    pub value: Vec<u8>,
     key: Option<Vec<u8>>,
-    headers: BTreeMap<String, Vec<u8>>,
+    pub headers: BTreeMap<String, Vec<u8>>,
+    pub time_unix_ms: u64,
 }
 
 /// Poison with a key and headers, of which one is not text.
@@ -47,11 +48,11 @@ fn poison(kafka: &Kafka, topic: &str) {
     producer.flush(PATIENCE).unwrap();
 }
 
-fn forwarding(pointd: &Pointd) -> serde_json::Value {
+pub fn forwarding(pointd: &Pointd) -> serde_json::Value {
     pointd.get("/dead-letters?limit=1")["result"]["forwarding"].clone()
 }
 
-fn total(pointd: &Pointd) -> u64 {
+pub fn total(pointd: &Pointd) -> u64 {
     pointd.get("/dead-letters?limit=1")["result"]["total"].as_u64().unwrap()
 }
 
@@ -156,7 +157,7 @@ fn letters_reach_a_kafka_topic() {
     assert_eq!(of_topic(&bootstrap, "dead").len(), sent.len() + 1);
 }
 
-fn of_topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
+pub fn of_topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("group.id", "reader");
     let consumer: BaseConsumer = config.create().unwrap();
@@ -178,6 +179,7 @@ fn of_topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
             value: message.payload().unwrap().to_vec(),
             key: message.key().map(<[u8]>::to_vec),
             headers: headers.collect(),
+            time_unix_ms: message.timestamp().to_millis().unwrap() as u64,
         });
     }
     sent
@@ -305,11 +307,11 @@ fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
         let log = setup.dir.path().join("pointd.log");
         until("the return", LONG, || said(&std::fs::read_to_string(&log).unwrap_or_default()));
         target.declare("dead", false);
-        target.bind("letters", "dead");
+        target.bind("dead", "letters", "dead");
     });
     assert_eq!(letters(&pointd).len(), 0);
     assert_eq!(pointd.metric("pointd_dead_letters_forward_skipped_total"), Some(0.0));
-    let sent = of_queue(&target);
+    let sent = of_queue(&target, "dead");
     assert_complete(&sent);
     for letter in &sent {
         assert_eq!(letter.headers["x-pointd-reason"], b"not_json");
@@ -329,18 +331,22 @@ fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
     target.memory_alarm(false);
     pointd.wait_until("its end", LONG, |it| total(it) == 0 && forwarding(it)["state"] == "idle");
     assert_eq!(target.ready("dead"), 1, "it waits where it was sent");
+    // The connection goes while there is nothing to do.
+    target.close_connections();
+    kafka.publish("ill", 0, ["poison"]);
+    pointd.wait_until("one more", LONG, |_| target.ready("dead") == 2);
     assert!(pointd.terminate().success());
 }
 
-fn of_queue(rabbit: &RabbitMq) -> Vec<Sent> {
-    let ready = rabbit.ready("dead");
+pub fn of_queue(rabbit: &RabbitMq, queue: &str) -> Vec<Sent> {
+    let ready = rabbit.ready(queue);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let properties = ConnectionProperties::default();
         let connection = Connection::connect(&rabbit.url(), properties).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         let (options, table) = (BasicConsumeOptions::default(), FieldTable::default());
-        let consuming = channel.basic_consume("dead".into(), "".into(), options, table);
+        let consuming = channel.basic_consume(queue.into(), "".into(), options, table);
         let mut consumer = consuming.await.unwrap();
         let mut sent = Vec::new();
         while sent.len() < ready as usize {
@@ -352,11 +358,13 @@ fn of_queue(rabbit: &RabbitMq) -> Vec<Sent> {
                 let AMQPValue::LongString(text) = value else { panic!("{name}: {value:?}") };
                 headers.insert(name.to_string(), text.as_bytes().to_vec());
             }
-            let kind = delivery.properties.content_type().clone().unwrap();
-            headers.insert("content-type".into(), kind.as_str().as_bytes().to_vec());
+            if let Some(kind) = delivery.properties.content_type() {
+                headers.insert("content-type".into(), kind.as_str().as_bytes().to_vec());
+            }
             assert_eq!(*delivery.properties.delivery_mode(), Some(2));
             let key = headers.get("x-pointd-key").cloned();
-            sent.push(Sent { value: delivery.data, key, headers });
+            let time_unix_ms = 1000 * delivery.properties.timestamp().unwrap();
+            sent.push(Sent { value: delivery.data, key, headers, time_unix_ms });
         }
         connection.close(200, "done".into()).await.unwrap();
         sent

@@ -2,6 +2,8 @@
 //! tried again, given up, sent on.
 
 mod forward;
+mod forward_again;
+mod forward_whole;
 mod halt;
 mod originals;
 mod redrive;

@@ -22,6 +22,10 @@ pub fn stream_offset(delivery: &lapin::message::Delivery) -> Option<Offset> {
     }
 }
 
+/// From here on a timestamp counts milliseconds: as seconds it is of the year 5138 at least, as
+/// milliseconds of 1973.
+const MILLIS_MIN: u64 = 100_000_000_000;
+
 /// Whether it has the broker's header, or one like it.
 pub fn has_offset(delivery: &lapin::message::Delivery) -> bool {
     let headers = delivery.properties.headers().as_ref();
@@ -57,16 +61,21 @@ fn message_id(delivery: &lapin::message::Delivery) -> Option<String> {
 }
 
 fn message(redelivered: Option<Redelivery>, delivery: lapin::message::Delivery) -> Delivery {
-    let properties = &delivery.properties;
-    // AMQP counts whole seconds.
-    let time = properties.timestamp().as_ref().and_then(|seconds| seconds.checked_mul(1000));
+    let (properties, now) = (&delivery.properties, UnixMillis::now());
     Delivery {
-        time: time.map_or_else(UnixMillis::now, UnixMillis),
+        time: properties.timestamp().map_or(now, |timestamp| sent_at(timestamp, now)),
         key: None,
         headers: headers(properties),
         redelivered,
         value: Some(Bytes::from(delivery.data)),
     }
+}
+
+/// AMQP counts whole seconds; some publishers give milliseconds. Not later than now: one that has
+/// been applied would count as newer than all that wait.
+fn sent_at(timestamp: u64, now: UnixMillis) -> UnixMillis {
+    let millis = if timestamp < MILLIS_MIN { 1000 * timestamp } else { timestamp };
+    UnixMillis(millis).min(now)
 }
 
 /// Properties first, then headers that are text or numbers. Tables and lists (such as
@@ -108,4 +117,22 @@ fn text(value: &AMQPValue) -> Option<Bytes> {
         | AMQPValue::Void => return None,
     };
     Some(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_of_seconds_or_of_milliseconds_and_never_ahead() {
+        let now = UnixMillis(1_700_000_000_500);
+        let sent = |timestamp| sent_at(timestamp, now).0;
+        assert_eq!(sent(0), 0);
+        assert_eq!(sent(1_600_000_000), 1_600_000_000_000);
+        assert_eq!(sent(1_600_000_000_123), 1_600_000_000_123);
+        // A clock that is ahead, microseconds, and nonsense.
+        for ahead in [1_700_000_001, 1_700_000_000_501, 1_600_000_000_000_000, u64::MAX] {
+            assert_eq!(sent(ahead), now.0, "{ahead}");
+        }
+    }
 }
