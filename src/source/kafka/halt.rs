@@ -158,9 +158,6 @@ impl Consume {
         self.partitions.remove(index);
         self.wiring.status.remove(&position.stream);
         self.wiring.metrics.source.forget(&position.stream);
-        let (cluster, number) = (position.stream.cluster(), position.stream.partition());
-        let number = number.unwrap_or_default();
-        self.claims.release(&self.name, cluster, position.stream.name(), number);
         // Of one that has not begun, or that another source reads, there is nothing to keep.
         if !matches!(phase, Phase::Starting { .. }) && !is_read_by_another {
             // As in the log: a topic of that name that was here before this one was given up.

@@ -63,7 +63,7 @@ impl Gap {
                  written since"
             }
             Gap::ReadBy(_) => {
-                "two sources would write over each other: take the topic out of one of them, and \
+                "two sources would write over each other: take the topic out of this one, and \
                  restart"
             }
             Gap::Damaged { .. } => {

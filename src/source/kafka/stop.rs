@@ -43,7 +43,6 @@ impl Consume {
                 "stopped before everything read was durable; the rest will be read again"
             );
         }
-        self.claims.release_all(&self.name);
         self.wiring.status.set_state(State::Stopped);
         self.close();
     }
