@@ -265,6 +265,11 @@ impl Consume {
             }
         }
         self.consumer.incremental_assign(&list)?;
+        // One that was given up while it was paused is paused still: the client forgets that with
+        // itself only. Before the seek: what is resumed begins where it was assigned.
+        if !self.intake.paused {
+            self.consumer.resume(&list)?;
+        }
         if validated.count() > 0 {
             seek_validated(&self.consumer, &validated)?;
         }

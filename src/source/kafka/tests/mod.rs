@@ -3,6 +3,7 @@
 
 mod cuts;
 mod gone;
+mod paused;
 mod stuck;
 mod voided;
 
@@ -43,6 +44,7 @@ struct Kept {
     /// Which batches became durable.
     durable: Mutex<BTreeSet<u64>>,
     at_once: AtomicBool,
+    pressure: Mutex<Option<Pressure>>,
     watermark: Watermark,
     gate: Gate,
 }
@@ -59,7 +61,7 @@ impl Outlet for Kept {
     }
 
     fn pressure(&self) -> Option<Pressure> {
-        None
+        *self.pressure.lock().unwrap()
     }
 
     fn durable(&self, stream: &Stream) -> Option<Offset> {
@@ -102,6 +104,7 @@ impl World {
             items: Mutex::default(),
             durable: Mutex::default(),
             at_once: AtomicBool::new(true),
+            pressure: Mutex::default(),
             watermark: watermark.clone(),
             gate: gate.clone(),
         });
@@ -243,6 +246,12 @@ impl World {
     /// How often the client was given up for a new one.
     fn rebuilds(&self) -> u64 {
         self.consume.wiring.metrics.source.rebuilds.with_label_values(&["test"]).get()
+    }
+
+    /// Presses until it is paused, or presses no more.
+    fn set_paused(&mut self, paused: bool) {
+        *self.kept.pressure.lock().unwrap() = paused.then_some(Pressure::ApplierBehind);
+        self.turn_until("pause or resume", |world| world.consume.intake.paused == paused);
     }
 
     fn set_durable(&self, at_once: bool) {
