@@ -95,6 +95,11 @@ impl Consume {
                 Place::Resume { ref stream, .. } if is_here(stream) => {
                     resumed.extend(self.is_back(before));
                 }
+                Place::Resume { stream: known, next, epoch }
+                    if self.gains_id(&known, &stream, next) =>
+                {
+                    self.go_on_with_id(stream, next, epoch, high);
+                }
                 Place::Resume { stream, next, epoch } => {
                     tracing::info!(source = self.name, %stream, %next, "partition resumed");
                     // The broker may have heard less. One that comes back may have been read
@@ -204,8 +209,42 @@ impl Consume {
         let batch = self.batches + 1;
         let index = self.add(stream, Phase::Starting { batch }, next, end);
         self.partitions[index].entry = Some(entry.clone());
-        self.pending.enter(index, next, entry);
+        self.pending.enter(index, next, None, entry);
         index
+    }
+
+    /// Whether `known`, which has no id, is to go on under the id that its topic is found to have.
+    /// Only where all that was given out of it is durable: what is made void is read again under
+    /// the stream that it came from.
+    fn gains_id(&self, known: &Stream, found: &Stream, next: Offset) -> bool {
+        let id = |stream: &Stream| match stream {
+            Stream::Partition { topic_id, .. } => *topic_id,
+            Stream::Queue { .. } => None,
+        };
+        let gains = id(known).is_none() && id(found).is_some();
+        gains && self.wiring.outlet.durable(known) == Some(next)
+    }
+
+    /// Goes on at the same offset, as a stream with an id: without one in the log, a topic that is
+    /// made anew later would be taken for this one.
+    fn go_on_with_id(
+        &mut self,
+        stream: Arc<Stream>,
+        next: Offset,
+        epoch: Option<i32>,
+        end: Offset,
+    ) {
+        let why = format!("the topic's id is known now; nothing else changes at {next}");
+        tracing::info!(source = self.name, %stream, %next, why, "partition resumed");
+        let batch = self.batches + 1;
+        let index = self.add(stream, Phase::Starting { batch }, next, end);
+        let entry = Entry::Start { forget_others: false, why: Some(why) };
+        let partition = &mut self.partitions[index];
+        partition.show_durable(next);
+        partition.durable = Some(next);
+        partition.epochs = Epochs::resumed(next, epoch);
+        partition.entry = Some(entry.clone());
+        self.pending.enter(index, next, epoch, entry);
     }
 
     pub(super) fn begin_started(&mut self) {

@@ -194,7 +194,7 @@ impl Consume {
                 if between == Between::Nothing && high > expected {
                     partition.pass(Offset(high));
                     partition.set_end(Offset(high));
-                    self.pending.enter(index, Offset(high), Entry::Moved { why: None });
+                    self.pending.enter(index, Offset(high), None, Entry::Moved { why: None });
                 }
                 let partition = &mut self.partitions[index];
                 if partition.phase == Phase::Doubtful {

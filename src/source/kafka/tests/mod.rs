@@ -3,6 +3,7 @@
 
 mod cuts;
 mod gone;
+mod ids;
 mod paused;
 mod stuck;
 mod voided;
@@ -159,11 +160,11 @@ impl World {
     }
 
     /// The discovery thread finds the partition, with a log from 0 to `high`.
-    fn found(&self, cluster: &str, id: Uuid, partition: i32, high: u64) {
+    fn found(&self, cluster: &str, id: impl Into<Option<Uuid>>, partition: i32, high: u64) {
         let present = Present {
             cluster: cluster.into(),
             topic: self.broker.topic().into(),
-            topic_id: Some(id),
+            topic_id: id.into(),
             partition,
             low: 0,
             high,
