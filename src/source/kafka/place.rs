@@ -73,6 +73,11 @@ impl Gap {
         }
     }
 
+    /// Whether what is missing of the stream may be there again.
+    pub fn may_be_mended(&self) -> bool {
+        !matches!(self, Gap::ReadBy(_) | Gap::OtherTopic { .. } | Gap::OtherCluster { .. })
+    }
+
     /// Whether the policy `skip` covers it. A cut is no hole: what the broker lost we have, and
     /// only an operator can say which of the two is right.
     pub fn can_skip(&self) -> bool {

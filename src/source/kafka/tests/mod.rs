@@ -4,6 +4,7 @@
 mod cuts;
 mod gone;
 mod ids;
+mod mended;
 mod paused;
 mod stuck;
 mod voided;
@@ -15,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
 use super::commit::Commits;
@@ -23,7 +26,7 @@ use super::consume::{Consume, new_consumer};
 use super::discovery::{Finding, Found};
 use super::partitions::Partition;
 use super::place::{Gap, Present};
-use super::probe::{Answer, Between, Question};
+use super::probe::{Answer, Between, Question, Unanswered};
 use super::{Claims, KafkaSource};
 use crate::metrics::Metrics;
 use crate::position::{Mark, Offset, Position, Stream};
@@ -179,7 +182,7 @@ impl World {
             topic: found.topic().into(),
             partition,
             next: found.next,
-            epoch: None,
+            epoch: found.epoch(),
             suspect: true,
             ends_only: false,
         };
@@ -214,6 +217,28 @@ impl World {
         self.orders.send(Order::AcceptGap { topic: None, partition: None, answer }).unwrap();
         self.turn_until("an answer", |_| !answered.is_empty());
         answered.recv().unwrap().unwrap()
+    }
+
+    /// Likewise, of one partition, which is looked at once more before: what is seen then.
+    fn accept_seeing(&mut self, high: u64, between: KafkaResult<Between>) -> String {
+        while self.asked.try_recv().is_ok() {}
+        self.partition_mut(0).asked = false;
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let topic = Some(self.broker.topic().to_owned());
+        self.orders.send(Order::AcceptGap { topic, partition: Some(0), answer }).unwrap();
+        self.turn_until("the question", |world| !world.asked.is_empty());
+        assert!(answered.is_empty(), "nobody has looked");
+        let question = self.asked.recv().unwrap();
+        assert!(question.suspect && !question.ends_only, "{question:?}");
+        let finding = match between {
+            Ok(between) => Finding::Looked(Answer { question, low: 0, high, between }),
+            Err(error) => {
+                Finding::NotLooked(Box::new(Unanswered { question, high: Some(high), error }))
+            }
+        };
+        self.tell(finding);
+        self.turn_until("an answer", |_| !answered.is_empty());
+        answered.recv().unwrap().unwrap().remove(0)
     }
 
     fn items(&self) -> Vec<(u64, Item)> {

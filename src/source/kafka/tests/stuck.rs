@@ -2,11 +2,7 @@
 
 use std::thread;
 
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::super::partitions::Phase;
-use super::super::probe::Unanswered;
 use super::*;
 use crate::source::status::{State, StreamState};
 
