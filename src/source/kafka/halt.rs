@@ -224,14 +224,20 @@ impl Consume {
         }
     }
 
-    pub(super) fn commit(&mut self) {
+    /// Gives what the broker refuses, where it has just answered so.
+    pub(super) fn commit(&mut self) -> Option<RDKafkaErrorCode> {
         self.commits.advance(self.wiring.watermark.get(), &mut self.partitions);
+        let mut refusal = None;
         match self.commits.answered(&mut self.partitions) {
-            Ok(Some(refused)) => self.commit_answered(refused),
+            Ok(Some(refused)) => {
+                refusal = refused;
+                self.commit_answered(refused);
+            }
             Ok(None) => {}
             Err(Gone) => self.lost_thread("commits"),
         }
         self.commits.commit(&mut self.partitions);
+        refusal
     }
 
     fn commit_answered(&mut self, refused: Option<RDKafkaErrorCode>) {
