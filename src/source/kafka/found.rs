@@ -38,28 +38,40 @@ const ASSIGN_FAILURES_MAX: u32 = 5;
 
 impl Consume {
     pub(super) fn take_findings(&mut self) {
+        let mut found = Vec::new();
         loop {
-            let finding = match self.findings.try_recv() {
-                Ok(finding) => finding,
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => return self.lost_thread("asks the cluster"),
-            };
-            match finding {
-                Finding::Partitions(found) => self.found(found),
-                Finding::TopicChanged { topic, expected, found, partitions } => {
-                    self.topic_changed(&topic, expected, found, &partitions);
+            match self.findings.try_recv() {
+                // Told one by one, begun together.
+                Ok(Finding::Partitions(more)) => found.extend(more),
+                Ok(finding) => {
+                    self.found(std::mem::take(&mut found));
+                    self.take_finding(finding);
                 }
-                Finding::ClusterChanged { expected, found } => {
-                    self.cluster_changed(&expected, &found);
+                Err(TryRecvError::Empty) => return self.found(found),
+                Err(TryRecvError::Disconnected) => {
+                    self.found(found);
+                    return self.lost_thread("asks the cluster");
                 }
-                Finding::Refused(topics) => self.wiring.status.set_refused(topics),
-                Finding::TopicGone(topic) => self.topic_gone(&topic),
-                Finding::Looked(answer) => self.looked(answer),
-                Finding::NotLooked(unanswered) => self.not_looked(*unanswered),
-                Finding::Undecided(why) => self.undecided(&why),
-                Finding::Reached => self.reached(),
-                Finding::Unreachable(error) => self.unreachable(&error),
             }
+        }
+    }
+
+    fn take_finding(&mut self, finding: Finding) {
+        match finding {
+            Finding::Partitions(found) => self.found(found),
+            Finding::TopicChanged { topic, expected, found, partitions } => {
+                self.topic_changed(&topic, expected, found, &partitions);
+            }
+            Finding::ClusterChanged { expected, found } => {
+                self.cluster_changed(&expected, &found);
+            }
+            Finding::Refused(topics) => self.wiring.status.set_refused(topics),
+            Finding::TopicGone(topic) => self.topic_gone(&topic),
+            Finding::Looked(answer) => self.looked(answer),
+            Finding::NotLooked(unanswered) => self.not_looked(*unanswered),
+            Finding::Undecided(why) => self.undecided(&why),
+            Finding::Reached => self.reached(),
+            Finding::Unreachable(error) => self.unreachable(&error),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The consuming thread alone, turn by turn: what the discovery thread would tell it, a test
 //! tells, and messages come from librdkafka's own broker.
 
+mod asking;
 mod cuts;
 mod gone;
 mod ids;
