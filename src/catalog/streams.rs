@@ -258,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_that_gains_an_id_keeps_its_place() {
+        let named = partition("c", 1, 0);
+        let Stream::Partition { source, cluster, topic, partition, .. } = (*named).clone() else {
+            panic!("{named}");
+        };
+        let nameless = Stream::Partition { source, cluster, topic, topic_id: None, partition };
+        let mut streams = Streams::default();
+        take(&mut streams, &Arc::new(nameless), 10, &START);
+        let mut position = Position::new(named, Mark::Next(Offset(10)));
+        position.leader_epoch = Some(7);
+        let start = Body::Start { forget_others: false, why: Some("its id is known".into()) };
+        streams.take(&position, &start, UnixMillis(1));
+        assert_eq!(streams.positions("orders"), [position]);
+    }
+
+    #[test]
     fn a_queue_keeps_its_last_deliveries_in_order() {
         let (source, cluster, queue) = ("s".to_owned(), "c".to_owned(), "q".to_owned());
         let stream = Arc::new(Stream::Queue { source, cluster, queue });

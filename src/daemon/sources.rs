@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::stages::Stages;
 use super::{DaemonError, StartError};
+use crate::catalog::Catalog;
 use crate::config::{Settings, SourceKind};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -45,7 +46,7 @@ impl Sources {
         shutdown: &Shutdown,
     ) -> Result<Sources, StartError> {
         let mut sources = Sources::default();
-        let read = Claims::default();
+        let read = claims(settings, &stages.catalog);
         for (at, source) in settings.source.iter().enumerate() {
             let failed = |detail: String| StartError::Source { name: source.name.clone(), detail };
             let Some(kind) = source.kind() else {
@@ -129,6 +130,17 @@ impl Sources {
         }
         result
     }
+}
+
+/// Who read what is decided before the first source asks.
+fn claims(settings: &Settings, catalog: &Catalog) -> Claims {
+    let claims = Claims::default();
+    for source in &settings.source {
+        if let Some(SourceKind::Kafka(kafka)) = source.kind() {
+            claims.remember(&source.name, kafka, &catalog.positions(&source.name));
+        }
+    }
+    claims
 }
 
 /// A source ends when shutdown is asked for. One that ends otherwise has panicked, and a daemon

@@ -28,6 +28,7 @@ mod queue;
 mod record;
 #[cfg(test)]
 mod tests;
+mod watermarks;
 mod window;
 
 use serde::{Deserialize, Serialize};

@@ -11,6 +11,7 @@ use super::ahead::{Ahead, AheadEnd};
 use super::decode::{DecodedBatch, Work};
 use super::pressure::Valve;
 use super::record::{RECORD_BYTES_MAX, memory_bytes};
+use super::watermarks::{Watermarks, WatermarksEnd};
 use super::{DurableOffsets, IngestSettings};
 use crate::catalog::Outcome;
 use crate::metrics::Metrics;
@@ -61,6 +62,7 @@ pub struct Queue {
     /// Apart from what sources hold: they fill theirs whenever the log is slow.
     written: Arc<HeldBytes>,
     ahead: Arc<Ahead>,
+    watermarks: Watermarks,
     /// How many batches were let in. Held while one is, so that entries and work have one order.
     batches: Arc<Mutex<u64>>,
     valve: Arc<Valve>,
@@ -98,6 +100,8 @@ pub struct QueueEnds {
     pub(super) held: Arc<HeldBytes>,
     pub(super) written: Arc<HeldBytes>,
     pub(super) ahead: AheadEnd,
+    /// Nothing is durable any more when this is dropped.
+    _watermarks: WatermarksEnd,
     pub work: Receiver<Work>,
 }
 
@@ -117,16 +121,17 @@ impl Queue {
         let held = held_bytes(settings.queue_bytes_max);
         let written = held_bytes(settings.queue_bytes_max.saturating_mul(WRITTEN_TIMES));
         let ahead = Ahead::new(settings.queue_bytes_max);
-        let end = AheadEnd(ahead.clone());
+        let (end, watermarks) = (AheadEnd(ahead.clone()), Watermarks::default());
         let ends = QueueEnds {
             entries: entries_out,
             held: held.clone(),
             written: written.clone(),
             ahead: end,
+            _watermarks: WatermarksEnd(watermarks.clone()),
             work: work_out,
         };
         let batches = Arc::default();
-        (Queue { entries, work, held, written, ahead, batches, valve }, ends)
+        (Queue { entries, work, held, written, ahead, watermarks, batches, valve }, ends)
     }
 
     /// The door of the source with this number in the decoders' list.
@@ -137,6 +142,7 @@ impl Queue {
         gate: Gate,
         offsets: DurableOffsets,
     ) -> Intake {
+        self.watermarks.add(&watermark);
         Intake { queue: self.clone(), source, watermark, gate, offsets }
     }
 

@@ -60,3 +60,42 @@ fn a_gap_is_accepted_by_command_and_stays_accepted_over_a_kill() {
     publish(0, 20..21);
     pointd.wait_until("one more", PATIENCE, |pointd| pointd.count("c") == 36);
 }
+
+#[test]
+fn who_has_read_a_topic_reads_on_over_a_restart_whoever_asks_first() {
+    let Some(kafka) = Kafka::shared("two sources over a restart") else { return };
+    let topic = unique("met");
+    kafka.create_topic(&topic, 1);
+    let publish = |ids: std::ops::Range<u64>| {
+        let texts: Vec<String> = ids.map(point).collect();
+        kafka.publish(&topic, 0, texts.iter().map(String::as_bytes));
+    };
+    let setup = Setup::new();
+    let source = |name: &str, pattern: &str| {
+        format!(
+            "[[source]]\nname = \"{name}\"\n[source.kafka]\nbrokers = \"{}\"\n\
+             topics = [\"{pattern}\"]\ngroup = \"{topic}-{name}\"\n",
+            kafka.bootstrap()
+        )
+    };
+    let rest = "[collections.c]\nsize = 1\ndistance = \"Dot\"\n";
+    let one = source("one", &format!("^{topic}$"));
+    setup.configure(&format!("{rest}{one}"));
+    publish(0..10);
+    let pointd = setup.start();
+    pointd.wait_until("the first", PATIENCE, |pointd| pointd.count("c") == 10);
+    pointd.kill_9();
+
+    // The other is started first.
+    let two = source("two", &format!("^{topic}.*"));
+    setup.configure(&format!("{rest}{two}{one}"));
+    publish(10..20);
+    let pointd = setup.start_serving();
+    pointd.wait_until("the rest", PATIENCE, |pointd| pointd.count("c") == 20);
+    let halted = format!("{topic}/0 of two is halted");
+    pointd.wait_until("the halt", PATIENCE, |pointd| pointd.text("/readyz").contains(&halted));
+    let taken =
+        format!("pointd_source_received_total{{partition=\"0\",source=\"one\",topic=\"{topic}\"}}");
+    assert_eq!(pointd.metric(&taken), Some(10.0));
+    assert!(!pointd.text("/readyz").contains("of one"), "{}", pointd.text("/readyz"));
+}

@@ -66,6 +66,22 @@ impl Commits {
         Commits { offered: VecDeque::new(), in_flight: None, ask, answers }
     }
 
+    /// Each commit is answered with the next of `answers`, and then none any more.
+    #[cfg(test)]
+    pub fn answered_with(answers: Vec<Option<RDKafkaErrorCode>>) -> Commits {
+        let (ask, asked) = crossbeam_channel::bounded::<Offsets>(1);
+        let (answer, given) = crossbeam_channel::bounded(1);
+        thread::spawn(move || {
+            let mut left = answers.into_iter();
+            for _offsets in asked {
+                if let Some(next) = left.next() {
+                    let _ = answer.send(next);
+                }
+            }
+        });
+        Commits { offered: VecDeque::new(), in_flight: None, ask, answers: given }
+    }
+
     /// What was given out will not become durable.
     pub fn forget(&mut self) {
         self.offered.clear();
@@ -147,6 +163,27 @@ impl Commits {
         }
         Ok(Some(answer))
     }
+}
+
+/// Whether the coordinator may take a moment later what it refuses: a stranger in the group stays
+/// there, and a right stays away.
+pub fn is_transient(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        AllBrokersDown, BrokerTransportFailure, CoordinatorLoadInProgress, CoordinatorNotAvailable,
+        NotCoordinator, OperationTimedOut, RequestTimedOut, Resolve, WaitingForCoordinator,
+    };
+    matches!(
+        code,
+        AllBrokersDown
+            | BrokerTransportFailure
+            | CoordinatorLoadInProgress
+            | CoordinatorNotAvailable
+            | NotCoordinator
+            | OperationTimedOut
+            | RequestTimedOut
+            | Resolve
+            | WaitingForCoordinator
+    )
 }
 
 fn commit(consumer: &BaseConsumer<Context>, offsets: &Offsets) -> Result<(), KafkaError> {

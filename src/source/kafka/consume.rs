@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::accept::Accepting;
 use super::claims::Claims;
 use super::commit::Commits;
 use super::discovery::{Discovery, Finding};
@@ -69,6 +70,8 @@ pub struct Consume {
     pub(super) stuck: Option<(String, UnixMillis)>,
     /// Whether one of its threads has ended.
     pub(super) lost: bool,
+    /// Orders about gaps that are looked at once more.
+    pub(super) orders: Vec<Accepting>,
     /// Who asked for what will be durable with a batch, and what will have been done then.
     pub(super) accepted: Vec<(u64, Answer, Vec<String>)>,
     /// Clients given up, while they close.
@@ -144,6 +147,7 @@ impl Consume {
             rebuilt: None,
             stuck: None,
             lost: false,
+            orders: Vec::new(),
             accepted: Vec::new(),
             closing: VecDeque::new(),
         })

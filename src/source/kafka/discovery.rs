@@ -31,11 +31,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// A topic is gone that was not there for so many rounds, one after the other: a broker that
 /// has just started may not know of all yet.
-const ROUNDS_GONE: u32 = 3;
+pub(super) const ROUNDS_GONE: u32 = 3;
 
 /// What the consuming thread is told.
 pub enum Finding {
-    /// New partitions: of one topic, or all that a new source begins with.
+    /// New partitions: one, or all that a new source begins with.
     Partitions(Vec<Found>),
     /// A topic has another id than when its partitions were found. They are told anew.
     TopicChanged {
@@ -86,6 +86,18 @@ pub struct Discovery {
     pub questions: Receiver<Question>,
 }
 
+/// A partition that is asked about.
+pub struct Asked<'a> {
+    pub topic: &'a str,
+    pub topic_id: Option<Uuid>,
+    pub partition: i32,
+    pub leader: Option<i32>,
+}
+
+/// Leaders that have not answered in this round: each of their other partitions would take until
+/// the time is up again.
+pub type Silent = BTreeSet<i32>;
+
 /// What is known of a topic that exists.
 #[derive(Default)]
 struct Known {
@@ -100,6 +112,8 @@ struct Survey {
     known: BTreeMap<String, Known>,
     /// Where a new source begins, until that is decided.
     opening: Option<Opening>,
+    /// Topics that were refused then: each is decided about by itself.
+    withheld: BTreeMap<String, Opening>,
     /// Told as missing.
     missing: BTreeSet<String>,
     ids: Ids,
@@ -119,6 +133,7 @@ impl Discovery {
         let mut survey = Survey {
             known: BTreeMap::new(),
             opening: opens.then(Opening::default),
+            withheld: BTreeMap::new(),
             missing: BTreeSet::new(),
             ids: Ids::default(),
             cluster: None,
@@ -203,21 +218,28 @@ impl Discovery {
         let mut complete = topics.missing.is_empty() && topics.unready.is_empty();
         survey.missing.clone_from(&topics.missing);
         complete &= self.let_go(survey, &topics);
+        let mut silent = Silent::new();
         if let Some(opening) = &mut survey.opening {
-            let Some(found) = opening.decide(self, &cluster, &topics, &ids) else {
+            let Some(found) = opening.decide(self, &cluster, &topics, &ids, &mut silent) else {
                 return Ok(false);
             };
+            let refused = std::mem::take(&mut opening.refused).into_iter();
+            survey.withheld = refused.map(|topic| (topic, Opening::default())).collect();
             survey.opening = None;
-            for Found { present, .. } in &found {
-                let known = survey.known.entry(present.topic.clone()).or_default();
-                known.id = present.topic_id;
-                known.found.insert(present.partition);
-            }
-            if !found.is_empty() {
-                self.tell(Finding::Partitions(found));
-            }
+            self.opened(survey, found);
         }
+        // One that may be seen now and is not there will be a new one.
+        survey.withheld.retain(|topic, _| !topics.missing.contains(topic));
         for (topic, partitions) in &topics.there {
+            if let Some(opening) = survey.withheld.get_mut(topic) {
+                let topics = topics.only(topic);
+                let Some(found) = opening.decide(self, &cluster, &topics, &ids, &mut silent) else {
+                    complete = false;
+                    continue;
+                };
+                survey.withheld.remove(topic);
+                self.opened(survey, found);
+            }
             let id = ids.get(topic).copied();
             let known = survey.known.entry(topic.clone()).or_default();
             known.absent = 0;
@@ -230,9 +252,21 @@ impl Discovery {
                 *known = Known::default();
             }
             known.id = known.id.or(id);
-            complete &= self.new_partitions(topic, &cluster, known, partitions);
+            complete &= self.new_partitions(topic, &cluster, known, partitions, &mut silent);
         }
         Ok(complete)
+    }
+
+    /// Where something begins is decided.
+    fn opened(&self, survey: &mut Survey, found: Vec<Found>) {
+        for Found { present, .. } in &found {
+            let known = survey.known.entry(present.topic.clone()).or_default();
+            known.id = present.topic_id;
+            known.found.insert(present.partition);
+        }
+        if !found.is_empty() {
+            self.tell(Finding::Partitions(found));
+        }
     }
 
     /// Lets topics go that are not there any more. Whether there is none that may be.
@@ -293,27 +327,27 @@ impl Discovery {
         ids.answered(&self.source, topics, answer)
     }
 
-    /// Whether every partition was found.
+    /// Whether every partition was found. Each is told at once: the next one's leader may take its
+    /// time.
     fn new_partitions(
         &self,
         topic: &str,
         cluster: &str,
         known: &mut Known,
-        partitions: &BTreeMap<i32, bool>,
+        partitions: &BTreeMap<i32, Option<i32>>,
+        silent: &mut Silent,
     ) -> bool {
-        let mut found = Vec::new();
         let mut complete = true;
-        let new = partitions.iter().filter(|(partition, _)| !known.found.contains(partition));
-        for (&partition, &has_leader) in new {
-            if !has_leader {
-                // Asking for its ends would take until the time is up.
-                complete = false;
+        for (&partition, &leader) in partitions {
+            if known.found.contains(&partition) {
                 continue;
             }
-            match self.present(topic, cluster, known.id, partition) {
+            let asked = Asked { topic, topic_id: known.id, partition, leader };
+            match self.present(cluster, &asked, silent) {
                 Ok(present) => {
                     let start = Offset(present.low);
-                    found.push(Found { present, start });
+                    known.found.insert(partition);
+                    self.tell(Finding::Partitions(vec![Found { present, start }]));
                 }
                 Err(error) => {
                     tracing::debug!(source = self.source, topic, partition, %error, "not found");
@@ -321,21 +355,26 @@ impl Discovery {
                 }
             }
         }
-        known.found.extend(found.iter().map(|found| found.present.partition));
-        if !found.is_empty() {
-            self.tell(Finding::Partitions(found));
-        }
         complete
     }
 
     pub(super) fn present(
         &self,
-        topic: &str,
         cluster: &str,
-        topic_id: Option<Uuid>,
-        partition: i32,
+        asked: &Asked<'_>,
+        silent: &mut Silent,
     ) -> KafkaResult<Present> {
-        let (low, high) = self.asker.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+        let &Asked { topic, topic_id, partition, leader } = asked;
+        // Asking for its ends would take until the time is up.
+        let leader = leader.filter(|leader| !silent.contains(leader));
+        let leader =
+            leader.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable))?;
+        let ends = self.asker.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+        let code = ends.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+        if code == Some(RDKafkaErrorCode::OperationTimedOut) {
+            silent.insert(leader);
+        }
+        let (low, high) = ends?;
         let offset = |raw: i64| {
             u64::try_from(raw).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::NoOffset))
         };

@@ -38,28 +38,40 @@ const ASSIGN_FAILURES_MAX: u32 = 5;
 
 impl Consume {
     pub(super) fn take_findings(&mut self) {
+        let mut found = Vec::new();
         loop {
-            let finding = match self.findings.try_recv() {
-                Ok(finding) => finding,
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => return self.lost_thread("asks the cluster"),
-            };
-            match finding {
-                Finding::Partitions(found) => self.found(found),
-                Finding::TopicChanged { topic, expected, found, partitions } => {
-                    self.topic_changed(&topic, expected, found, &partitions);
+            match self.findings.try_recv() {
+                // Told one by one, begun together.
+                Ok(Finding::Partitions(more)) => found.extend(more),
+                Ok(finding) => {
+                    self.found(std::mem::take(&mut found));
+                    self.take_finding(finding);
                 }
-                Finding::ClusterChanged { expected, found } => {
-                    self.cluster_changed(&expected, &found);
+                Err(TryRecvError::Empty) => return self.found(found),
+                Err(TryRecvError::Disconnected) => {
+                    self.found(found);
+                    return self.lost_thread("asks the cluster");
                 }
-                Finding::Refused(topics) => self.wiring.status.set_refused(topics),
-                Finding::TopicGone(topic) => self.topic_gone(&topic),
-                Finding::Looked(answer) => self.looked(answer),
-                Finding::NotLooked(unanswered) => self.not_looked(*unanswered),
-                Finding::Undecided(why) => self.undecided(&why),
-                Finding::Reached => self.reached(),
-                Finding::Unreachable(error) => self.unreachable(&error),
             }
+        }
+    }
+
+    fn take_finding(&mut self, finding: Finding) {
+        match finding {
+            Finding::Partitions(found) => self.found(found),
+            Finding::TopicChanged { topic, expected, found, partitions } => {
+                self.topic_changed(&topic, expected, found, &partitions);
+            }
+            Finding::ClusterChanged { expected, found } => {
+                self.cluster_changed(&expected, &found);
+            }
+            Finding::Refused(topics) => self.wiring.status.set_refused(topics),
+            Finding::TopicGone(topic) => self.topic_gone(&topic),
+            Finding::Looked(answer) => self.looked(answer),
+            Finding::NotLooked(unanswered) => self.not_looked(*unanswered),
+            Finding::Undecided(why) => self.undecided(&why),
+            Finding::Reached => self.reached(),
+            Finding::Unreachable(error) => self.unreachable(&error),
         }
     }
 
@@ -94,6 +106,11 @@ impl Consume {
                 // It is being read, or halted for what it has in itself.
                 Place::Resume { ref stream, .. } if is_here(stream) => {
                     resumed.extend(self.is_back(before));
+                }
+                Place::Resume { stream: known, next, epoch }
+                    if self.gains_id(&known, &stream, next) =>
+                {
+                    self.go_on_with_id(stream, next, epoch, high);
                 }
                 Place::Resume { stream, next, epoch } => {
                     tracing::info!(source = self.name, %stream, %next, "partition resumed");
@@ -204,8 +221,42 @@ impl Consume {
         let batch = self.batches + 1;
         let index = self.add(stream, Phase::Starting { batch }, next, end);
         self.partitions[index].entry = Some(entry.clone());
-        self.pending.enter(index, next, entry);
+        self.pending.enter(index, next, None, entry);
         index
+    }
+
+    /// Whether `known`, which has no id, is to go on under the id that its topic is found to have.
+    /// Only where all that was given out of it is durable: what is made void is read again under
+    /// the stream that it came from.
+    fn gains_id(&self, known: &Stream, found: &Stream, next: Offset) -> bool {
+        let id = |stream: &Stream| match stream {
+            Stream::Partition { topic_id, .. } => *topic_id,
+            Stream::Queue { .. } => None,
+        };
+        let gains = id(known).is_none() && id(found).is_some();
+        gains && self.wiring.outlet.durable(known) == Some(next)
+    }
+
+    /// Goes on at the same offset, as a stream with an id: without one in the log, a topic that is
+    /// made anew later would be taken for this one.
+    fn go_on_with_id(
+        &mut self,
+        stream: Arc<Stream>,
+        next: Offset,
+        epoch: Option<i32>,
+        end: Offset,
+    ) {
+        let why = format!("the topic's id is known now; nothing else changes at {next}");
+        tracing::info!(source = self.name, %stream, %next, why, "partition resumed");
+        let batch = self.batches + 1;
+        let index = self.add(stream, Phase::Starting { batch }, next, end);
+        let entry = Entry::Start { forget_others: false, why: Some(why) };
+        let partition = &mut self.partitions[index];
+        partition.show_durable(next);
+        partition.durable = Some(next);
+        partition.epochs = Epochs::resumed(next, epoch);
+        partition.entry = Some(entry.clone());
+        self.pending.enter(index, next, epoch, entry);
     }
 
     pub(super) fn begin_started(&mut self) {
@@ -265,6 +316,11 @@ impl Consume {
             }
         }
         self.consumer.incremental_assign(&list)?;
+        // One that was given up while it was paused is paused still: the client forgets that with
+        // itself only. Before the seek: what is resumed begins where it was assigned.
+        if !self.intake.paused {
+            self.consumer.resume(&list)?;
+        }
         if validated.count() > 0 {
             seek_validated(&self.consumer, &validated)?;
         }

@@ -158,9 +158,6 @@ impl Consume {
         self.partitions.remove(index);
         self.wiring.status.remove(&position.stream);
         self.wiring.metrics.source.forget(&position.stream);
-        let (cluster, number) = (position.stream.cluster(), position.stream.partition());
-        let number = number.unwrap_or_default();
-        self.claims.release(&self.name, cluster, position.stream.name(), number);
         // Of one that has not begun, or that another source reads, there is nothing to keep.
         if !matches!(phase, Phase::Starting { .. }) && !is_read_by_another {
             // As in the log: a topic of that name that was here before this one was given up.
@@ -227,14 +224,20 @@ impl Consume {
         }
     }
 
-    pub(super) fn commit(&mut self) {
+    /// Gives what the broker refuses, where it has just answered so.
+    pub(super) fn commit(&mut self) -> Option<RDKafkaErrorCode> {
         self.commits.advance(self.wiring.watermark.get(), &mut self.partitions);
+        let mut refusal = None;
         match self.commits.answered(&mut self.partitions) {
-            Ok(Some(refused)) => self.commit_answered(refused),
+            Ok(Some(refused)) => {
+                refusal = refused;
+                self.commit_answered(refused);
+            }
             Ok(None) => {}
             Err(Gone) => self.lost_thread("commits"),
         }
         self.commits.commit(&mut self.partitions);
+        refusal
     }
 
     fn commit_answered(&mut self, refused: Option<RDKafkaErrorCode>) {

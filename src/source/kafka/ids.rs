@@ -96,7 +96,7 @@ mod tests {
     fn ready(ids: &mut Ids, answer: Answer) -> KafkaResult<Vec<String>> {
         let mut topics = Topics::default();
         for topic in ["new", "old"] {
-            topics.there.insert(topic.into(), BTreeMap::from([(0, true)]));
+            topics.there.insert(topic.into(), BTreeMap::from([(0, Some(1))]));
         }
         ids.answered("s", &mut topics, answer)?;
         Ok(topics.there.into_keys().collect())

@@ -7,6 +7,10 @@
 //! consumed, and the next start decides afresh. So a partition without a leader at the first look
 //! holds the decision back for all. A source that has found none of its topics has nothing to
 //! decide; if it is restarted before one appears, it is still new.
+//!
+//! A topic asked for by name that the broker does not know may be one that it does not know yet: the
+//! first look is the one that finds them all, or the last of some rounds. One that is refused holds
+//! nothing back: it is decided about by itself when it may be read, if that is in the same process.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -17,7 +21,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use uuid::Uuid;
 
-use super::discovery::{Discovery, Found, REQUEST_TIMEOUT};
+use super::discovery::{Asked, Discovery, Found, REQUEST_TIMEOUT, ROUNDS_GONE, Silent};
 use super::place::Present;
 use super::start::Start;
 use super::topics::Topics;
@@ -30,6 +34,10 @@ type Partition = (String, i32);
 pub struct Opening {
     /// What was there at the first look.
     first: Option<BTreeSet<Partition>>,
+    /// What was refused then.
+    pub refused: BTreeSet<String>,
+    /// Rounds before it in which one was missing.
+    rounds_missing: u32,
     resolved: BTreeMap<Partition, Found>,
     /// The first partition that could not be resolved, and why.
     waits_for: Option<(Partition, String)>,
@@ -43,11 +51,14 @@ impl Opening {
         cluster: &str,
         topics: &Topics,
         ids: &HashMap<String, Uuid>,
+        silent: &mut Silent,
     ) -> Option<Vec<Found>> {
-        if self.first.is_none() && !topics.unready.is_empty() {
-            let topic = topics.unready.first().cloned().unwrap_or_default();
-            self.waits_for = Some(((topic, 0), "the topic is being made".into()));
-            return None;
+        if self.first.is_none() {
+            if let Some((topic, why)) = self.not_to_be_looked_at(topics) {
+                self.waits_for = Some(((topic, 0), why.into()));
+                return None;
+            }
+            self.refused = topics.refused.keys().cloned().collect();
         }
         let now: BTreeSet<Partition> = topics
             .there
@@ -69,14 +80,10 @@ impl Opening {
             if self.resolved.contains_key(&key) {
                 continue;
             }
-            let id = ids.get(topic).copied();
-            let has_leader =
-                topics.there.get(topic).is_some_and(|known| known.get(partition) == Some(&true));
-            let found = match has_leader {
-                true => resolve(discovery, topic, cluster, id, *partition),
-                false => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable)),
-            };
-            match found {
+            let (topic_id, partition) = (ids.get(topic).copied(), *partition);
+            let leader = topics.there.get(topic).and_then(|known| *known.get(&partition)?);
+            let asked = Asked { topic, topic_id, partition, leader };
+            match resolve(discovery, cluster, &asked, silent) {
                 Ok(found) => {
                     self.resolved.insert(key, found);
                 }
@@ -91,6 +98,17 @@ impl Opening {
         }
     }
 
+    /// A topic that keeps this from being the first look, and why.
+    fn not_to_be_looked_at(&mut self, topics: &Topics) -> Option<(String, &'static str)> {
+        if let Some(topic) = topics.unready.first() {
+            return Some((topic.clone(), "the topic is being made"));
+        }
+        let missing = topics.missing.first()?;
+        self.rounds_missing += 1;
+        let waits = self.rounds_missing < ROUNDS_GONE;
+        waits.then(|| (missing.clone(), "the broker does not know the topic"))
+    }
+
     /// What it waits for.
     pub fn why(&self) -> Option<String> {
         let ((topic, partition), error) = self.waits_for.as_ref()?;
@@ -103,12 +121,11 @@ impl Opening {
 
 fn resolve(
     discovery: &Discovery,
-    topic: &str,
     cluster: &str,
-    id: Option<Uuid>,
-    partition: i32,
+    asked: &Asked<'_>,
+    silent: &mut Silent,
 ) -> KafkaResult<Found> {
-    let present = discovery.present(topic, cluster, id, partition)?;
+    let present = discovery.present(cluster, asked, silent)?;
     let start = match discovery.settings.start {
         Start::Earliest => Offset(present.low),
         Start::Latest => Offset(present.high),

@@ -38,6 +38,16 @@ pub enum Doubt {
     Cut,
 }
 
+/// A look at what a partition is halted for, before an operator's word about it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastLook {
+    Due,
+    Asked,
+    Done,
+    /// Why nobody could look.
+    Failed(String),
+}
+
 pub struct Partition {
     pub stream: Arc<Stream>,
     pub phase: Phase,
@@ -58,6 +68,8 @@ pub struct Partition {
     pub stands: Option<(Offset, Instant)>,
     /// Whether the discovery thread was asked about it and has not answered.
     pub asked: bool,
+    /// While an operator's word about it waits for that.
+    pub last_look: Option<LastLook>,
     /// When it was last looked at, or could not be.
     pub looked_at: Option<Instant>,
     /// Whether the log was once found to end before our position: it must be found twice.
@@ -122,6 +134,7 @@ impl Partition {
             refetched: None,
             stands: None,
             asked: false,
+            last_look: None,
             looked_at: None,
             found_cut: false,
             passed: None,

@@ -99,8 +99,9 @@ impl Pending {
         self.entries.push(Entered { index, next, epoch, what });
     }
 
-    pub fn enter(&mut self, index: Index, next: Offset, entry: Entry) {
-        self.entries.push(Entered { index, next, epoch: None, what: Told::Entry(entry) });
+    /// `epoch` as in [`Position`].
+    pub fn enter(&mut self, index: Index, next: Offset, epoch: Option<i32>, entry: Entry) {
+        self.entries.push(Entered { index, next, epoch, what: Told::Entry(entry) });
     }
 
     fn copy(&mut self, bytes: &[u8]) -> Range<usize> {

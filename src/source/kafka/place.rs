@@ -63,7 +63,7 @@ impl Gap {
                  written since"
             }
             Gap::ReadBy(_) => {
-                "two sources would write over each other: take the topic out of one of them, and \
+                "two sources would write over each other: take the topic out of this one, and \
                  restart"
             }
             Gap::Damaged { .. } => {
@@ -71,6 +71,11 @@ impl Gap {
                  to go on behind it"
             }
         }
+    }
+
+    /// Whether what is missing of the stream may be there again.
+    pub fn may_be_mended(&self) -> bool {
+        !matches!(self, Gap::ReadBy(_) | Gap::OtherTopic { .. } | Gap::OtherCluster { .. })
     }
 
     /// Whether the policy `skip` covers it. A cut is no hole: what the broker lost we have, and

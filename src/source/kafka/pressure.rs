@@ -155,7 +155,7 @@ impl Consume {
         for index in current {
             let partition = &mut self.partitions[index];
             if let (Phase::Starting { .. }, Some(entry)) = (partition.phase, &partition.entry) {
-                self.pending.enter(index, partition.next, entry.clone());
+                self.pending.enter(index, partition.next, partition.epoch(), entry.clone());
                 partition.phase = Phase::Starting { batch: self.batches + 1 };
                 continue;
             }

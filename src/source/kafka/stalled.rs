@@ -6,7 +6,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::consume::Consume;
-use super::partitions::{Doubt, Partition, Phase};
+use super::partitions::{Doubt, LastLook, Partition, Phase};
 use super::pending::{Entry, Index};
 use super::place::{Beyond, Gap, Halt, gap_at};
 use super::probe::{Answer, Between, Question, Unanswered, is_refusal};
@@ -61,8 +61,9 @@ impl Consume {
         }
     }
 
-    fn ask(&mut self, index: Index) {
+    pub(super) fn ask(&mut self, index: Index) {
         let partition = &mut self.partitions[index];
+        let is_last_look = partition.last_look == Some(LastLook::Due);
         let again_after = match (partition.failures, partition.found_cut) {
             (0, false) => Duration::ZERO,
             (0, true) => CONFIRM_CUT_AFTER,
@@ -70,21 +71,24 @@ impl Consume {
         };
         let recently = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < again_after);
         // Every question is answered, one way or the other.
-        if partition.asked || recently(partition.looked_at) {
+        if partition.asked || (!is_last_look && recently(partition.looked_at)) {
             return;
         }
-        let is_cut = partition.is_cut();
+        let in_full = partition.is_cut() || is_last_look;
         let question = Question {
             topic: partition.topic().to_owned(),
             partition: partition.number(),
             next: partition.next,
             epoch: partition.epoch(),
-            suspect: self.suspicious > 0 || partition.doubt.is_some() || is_cut,
-            ends_only: partition.phase == Phase::Halted && !is_cut,
+            suspect: self.suspicious > 0 || partition.doubt.is_some() || in_full,
+            ends_only: partition.phase == Phase::Halted && !in_full,
         };
         // Without room it is asked later.
         partition.asked =
             self.questions.as_ref().is_some_and(|asker| asker.try_send(question).is_ok());
+        if is_last_look && partition.asked {
+            partition.last_look = Some(LastLook::Asked);
+        }
     }
 
     pub(super) fn ask_about_doubtful(&mut self) {
@@ -152,7 +156,7 @@ impl Consume {
         }
         if partition.phase == Phase::Halted {
             partition.show_end(Offset(high));
-            return self.looked_behind_cut(index, &question, (low, high), between);
+            return self.looked_at_halted(index, &question, (low, high), between);
         }
         let (next, doubt) = (partition.next, partition.doubt);
         let waits = match partition.phase {
@@ -166,16 +170,9 @@ impl Consume {
             return;
         }
         let expected = next.0;
-        let gap = match (gap_at(next, low, high), between) {
-            (Some(gap @ Gap::Lost { .. }), _) => Some(gap),
-            (_, Between::Rewritten { at }) => Some(Gap::Rewritten { expected, at }),
-            (Some(gap), _) => Some(gap),
-            (None, Between::Damaged { readable }) => Some(Gap::Damaged { expected, readable }),
-            (None, _) if doubt == Some(Doubt::Epoch) => {
-                Some(Gap::Rewritten { expected, at: expected })
-            }
-            (None, _) => None,
-        };
+        let gap = gap_found(next, (low, high), between).or_else(|| {
+            (doubt == Some(Doubt::Epoch)).then_some(Gap::Rewritten { expected, at: expected })
+        });
         if matches!(gap, Some(Gap::Cut { .. }))
             && !std::mem::replace(&mut partition.found_cut, true)
         {
@@ -194,7 +191,7 @@ impl Consume {
                 if between == Between::Nothing && high > expected {
                     partition.pass(Offset(high));
                     partition.set_end(Offset(high));
-                    self.pending.enter(index, Offset(high), Entry::Moved { why: None });
+                    self.pending.enter(index, Offset(high), None, Entry::Moved { why: None });
                 }
                 let partition = &mut self.partitions[index];
                 if partition.phase == Phase::Doubtful {
@@ -208,27 +205,61 @@ impl Consume {
         }
     }
 
-    /// What was cut may be cut once more before anybody accepts that: further back.
-    fn looked_behind_cut(
+    /// What was cut may be cut once more before anybody accepts that: further back. Or what was
+    /// missing is there again.
+    fn looked_at_halted(
         &mut self,
         index: Index,
         question: &Question,
         (low, high): (u64, u64),
         between: Between,
     ) {
-        let partition = &self.partitions[index];
-        let beyond = partition.halt.as_ref().and_then(|halt| halt.beyond.as_ref());
-        let Some(beyond) = beyond.filter(|_| partition.is_cut()) else { return };
-        let (next, expected) = (partition.next, partition.next.0);
-        let gap = match (gap_at(next, low, high), between) {
-            (_, Between::Rewritten { at }) => Gap::Rewritten { expected, at },
-            (Some(gap @ Gap::Cut { .. }), _) => gap,
-            _ => return,
-        };
-        let further = Beyond::of(&gap, &partition.stream, Offset(high));
-        if !question.ends_only && question.next == next && further.next < beyond.next {
-            self.halt(index, Halt { gap, beyond: Some(further) });
+        let partition = &mut self.partitions[index];
+        if question.ends_only || question.next != partition.next {
+            return;
         }
+        if partition.last_look == Some(LastLook::Asked) {
+            partition.last_look = Some(LastLook::Done);
+        }
+        let Some(Halt { gap: was, beyond: Some(beyond) }) = &partition.halt else { return };
+        let found = gap_found(partition.next, (low, high), between);
+        let is_read = matches!(between, Between::Messages | Between::Nothing);
+        let halt = match (was, found) {
+            (Gap::Cut { .. } | Gap::Rewritten { .. }, found) => match found {
+                Some(gap @ (Gap::Cut { .. } | Gap::Rewritten { .. })) => {
+                    let further = Beyond::of(&gap, &partition.stream, Offset(high));
+                    (further.next < beyond.next).then_some(Halt { gap, beyond: Some(further) })
+                }
+                // Without an epoch, what is there may be another leader's. And where a message of
+                // another leader came, that speaks against what is told now.
+                None if is_read && question.epoch.is_some() && beyond.next < partition.next => {
+                    return self.is_mended(index);
+                }
+                _ => None,
+            },
+            (Gap::Lost { .. } | Gap::Damaged { .. }, None) if is_read => {
+                return self.is_mended(index);
+            }
+            // Who says that it ends before may lag behind.
+            (Gap::Lost { .. } | Gap::Damaged { .. }, Some(gap))
+                if !matches!(gap, Gap::Cut { .. }) =>
+            {
+                let beyond = Some(Beyond::of(&gap, &partition.stream, Offset(high)));
+                Some(Halt { gap, beyond })
+            }
+            _ => None,
+        };
+        if let Some(halt) = halt {
+            self.halt(index, halt);
+        }
+    }
+
+    fn is_mended(&mut self, index: Index) {
+        let partition = &mut self.partitions[index];
+        tracing::info!(source = self.name, stream = %partition.stream, next = %partition.next,
+            "nothing is missing there any more: partition resumed");
+        partition.run();
+        self.fetch(&[index]);
     }
 
     /// It could not be looked at.
@@ -240,6 +271,9 @@ impl Consume {
         let partition = &mut self.partitions[index];
         partition.asked = false;
         partition.looked_at = Some(Instant::now());
+        if partition.last_look == Some(LastLook::Asked) {
+            partition.last_look = Some(LastLook::Failed(error.to_string()));
+        }
         if let Some(high) = high {
             match partition.phase {
                 Phase::Running => partition.set_end(Offset(high)),
@@ -294,6 +328,18 @@ impl Consume {
         partition.refetched = Some(Instant::now());
         self.unfetch(index);
         self.fetch(&[index]);
+    }
+}
+
+/// What a look says is missing at `next`.
+fn gap_found(next: Offset, (low, high): (u64, u64), between: Between) -> Option<Gap> {
+    let expected = next.0;
+    match (gap_at(next, low, high), between) {
+        (Some(gap @ Gap::Lost { .. }), _) => Some(gap),
+        (_, Between::Rewritten { at }) => Some(Gap::Rewritten { expected, at }),
+        (Some(gap), _) => Some(gap),
+        (None, Between::Damaged { readable }) => Some(Gap::Damaged { expected, readable }),
+        (None, _) => None,
     }
 }
 

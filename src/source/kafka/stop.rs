@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 
+use super::commit::is_transient;
 use super::consume::Consume;
 use crate::source::status::State;
 
 const POLL_TIMEOUT: Duration = Duration::from_millis(2);
+/// How long a commit is tried that was refused before the end already.
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 /// Dropping a librdkafka consumer can hang (its issue #4884).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -29,10 +32,17 @@ impl Consume {
             }
             self.consumer.poll(POLL_TIMEOUT);
         }
+        // Refused again and again, it may be answered late or never.
+        let deadline = match self.commit_error {
+            Some(_) => deadline.min(Instant::now() + REFUSED_TIMEOUT),
+            None => deadline,
+        };
         // Once more: the watermark may have risen for the last time just before it ended.
         while !self.ephemeral && Instant::now() < deadline {
-            self.commit();
-            if self.commits.all_committed(&self.partitions) {
+            let refused = self.commit();
+            // Others will see less of what was read; positions are ours.
+            let is_refused = refused.is_some_and(|code| !is_transient(code));
+            if is_refused || self.commits.all_committed(&self.partitions) {
                 break;
             }
             self.consumer.poll(POLL_TIMEOUT);
@@ -43,7 +53,6 @@ impl Consume {
                 "stopped before everything read was durable; the rest will be read again"
             );
         }
-        self.claims.release_all(&self.name);
         self.wiring.status.set_state(State::Stopped);
         self.close();
     }

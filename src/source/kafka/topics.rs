@@ -27,8 +27,8 @@ pub struct Wanted {
 /// The topics that are there.
 #[derive(Default)]
 pub struct Topics {
-    /// Each partition, and whether it has a leader.
-    pub there: BTreeMap<String, BTreeMap<i32, bool>>,
+    /// Each partition, and its leader if it has one.
+    pub there: BTreeMap<String, BTreeMap<i32, Option<i32>>>,
     /// Being made, or their metadata is not complete.
     pub unready: BTreeSet<String>,
     /// What the broker says nothing of, and why: no rights, most often.
@@ -83,6 +83,13 @@ impl Topics {
         self.there.retain(|topic, _| ids.contains_key(topic));
     }
 
+    /// As if that were all.
+    pub fn only(&self, topic: &str) -> Topics {
+        let there = self.there.get_key_value(topic).into_iter();
+        let there = there.map(|(topic, partitions)| (topic.clone(), partitions.clone())).collect();
+        Topics { there, ..Topics::default() }
+    }
+
     /// Whether it may be there.
     pub fn is_known(&self, name: &str) -> bool {
         self.there.contains_key(name)
@@ -102,9 +109,10 @@ impl Topics {
                 self.unready.insert(name);
             }
             None => {
+                let leader = |id: i32| (id >= 0).then_some(id);
                 let partitions = partitions.iter();
                 let partitions =
-                    partitions.map(|partition| (partition.id(), partition.leader() >= 0));
+                    partitions.map(|partition| (partition.id(), leader(partition.leader())));
                 self.there.insert(name, partitions.collect());
             }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {}
@@ -160,7 +168,7 @@ mod tests {
     fn a_topic_that_has_no_id_yet_is_not_ready() {
         let mut topics = Topics::default();
         for topic in ["old", "new"] {
-            topics.there.insert(topic.into(), BTreeMap::from([(0, true)]));
+            topics.there.insert(topic.into(), BTreeMap::from([(0, Some(1))]));
         }
         topics.without_ids_unready(&HashMap::from([("old".into(), Uuid::from_u128(1))]));
         assert!(topics.there.contains_key("old") && topics.unready.contains("new"));

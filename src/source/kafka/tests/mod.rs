@@ -1,8 +1,12 @@
 //! The consuming thread alone, turn by turn: what the discovery thread would tell it, a test
 //! tells, and messages come from librdkafka's own broker.
 
+mod asking;
 mod cuts;
 mod gone;
+mod ids;
+mod mended;
+mod paused;
 mod stuck;
 mod voided;
 
@@ -13,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
 use super::commit::Commits;
@@ -21,7 +27,7 @@ use super::consume::{Consume, new_consumer};
 use super::discovery::{Finding, Found};
 use super::partitions::Partition;
 use super::place::{Gap, Present};
-use super::probe::{Answer, Between, Question};
+use super::probe::{Answer, Between, Question, Unanswered};
 use super::{Claims, KafkaSource};
 use crate::metrics::Metrics;
 use crate::position::{Mark, Offset, Position, Stream};
@@ -43,6 +49,7 @@ struct Kept {
     /// Which batches became durable.
     durable: Mutex<BTreeSet<u64>>,
     at_once: AtomicBool,
+    pressure: Mutex<Option<Pressure>>,
     watermark: Watermark,
     gate: Gate,
 }
@@ -59,7 +66,7 @@ impl Outlet for Kept {
     }
 
     fn pressure(&self) -> Option<Pressure> {
-        None
+        *self.pressure.lock().unwrap()
     }
 
     fn durable(&self, stream: &Stream) -> Option<Offset> {
@@ -102,6 +109,7 @@ impl World {
             items: Mutex::default(),
             durable: Mutex::default(),
             at_once: AtomicBool::new(true),
+            pressure: Mutex::default(),
             watermark: watermark.clone(),
             gate: gate.clone(),
         });
@@ -156,11 +164,11 @@ impl World {
     }
 
     /// The discovery thread finds the partition, with a log from 0 to `high`.
-    fn found(&self, cluster: &str, id: Uuid, partition: i32, high: u64) {
+    fn found(&self, cluster: &str, id: impl Into<Option<Uuid>>, partition: i32, high: u64) {
         let present = Present {
             cluster: cluster.into(),
             topic: self.broker.topic().into(),
-            topic_id: Some(id),
+            topic_id: id.into(),
             partition,
             low: 0,
             high,
@@ -175,7 +183,7 @@ impl World {
             topic: found.topic().into(),
             partition,
             next: found.next,
-            epoch: None,
+            epoch: found.epoch(),
             suspect: true,
             ends_only: false,
         };
@@ -212,6 +220,28 @@ impl World {
         answered.recv().unwrap().unwrap()
     }
 
+    /// Likewise, of one partition, which is looked at once more before: what is seen then.
+    fn accept_seeing(&mut self, high: u64, between: KafkaResult<Between>) -> String {
+        while self.asked.try_recv().is_ok() {}
+        self.partition_mut(0).asked = false;
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let topic = Some(self.broker.topic().to_owned());
+        self.orders.send(Order::AcceptGap { topic, partition: Some(0), answer }).unwrap();
+        self.turn_until("the question", |world| !world.asked.is_empty());
+        assert!(answered.is_empty(), "nobody has looked");
+        let question = self.asked.recv().unwrap();
+        assert!(question.suspect && !question.ends_only, "{question:?}");
+        let finding = match between {
+            Ok(between) => Finding::Looked(Answer { question, low: 0, high, between }),
+            Err(error) => {
+                Finding::NotLooked(Box::new(Unanswered { question, high: Some(high), error }))
+            }
+        };
+        self.tell(finding);
+        self.turn_until("an answer", |_| !answered.is_empty());
+        answered.recv().unwrap().unwrap().remove(0)
+    }
+
     fn items(&self) -> Vec<(u64, Item)> {
         self.kept.items.lock().unwrap().clone()
     }
@@ -243,6 +273,12 @@ impl World {
     /// How often the client was given up for a new one.
     fn rebuilds(&self) -> u64 {
         self.consume.wiring.metrics.source.rebuilds.with_label_values(&["test"]).get()
+    }
+
+    /// Presses until it is paused, or presses no more.
+    fn set_paused(&mut self, paused: bool) {
+        *self.kept.pressure.lock().unwrap() = paused.then_some(Pressure::ApplierBehind);
+        self.turn_until("pause or resume", |world| world.consume.intake.paused == paused);
     }
 
     fn set_durable(&self, at_once: bool) {

@@ -1,12 +1,9 @@
-//! Threads that end, clients that do not close, partitions that cannot be read.
+//! Threads that end, clients that do not close, commits that are refused, partitions that cannot be
+//! read.
 
 use std::thread;
 
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::super::partitions::Phase;
-use super::super::probe::Unanswered;
 use super::*;
 use crate::source::status::{State, StreamState};
 
@@ -30,6 +27,35 @@ fn a_source_ends_when_the_thread_that_commits_has_ended() {
     world.consume.commits = Commits::whose_thread_has_ended();
     world.consume.commit();
     assert!(world.consume.lost);
+}
+
+/// How long it takes to stop a source whose commits are answered so, with all the time of a test.
+fn stops_within(error: Option<RDKafkaErrorCode>, answers: &[Option<RDKafkaErrorCode>]) -> Duration {
+    let mut world = World::having_read(1, 2);
+    world.consume.wiring.drain_timeout = LIMIT;
+    world.consume.commits = Commits::answered_with(answers.to_vec());
+    world.consume.commit_error = error;
+    let (status, began) = (Arc::clone(&world.consume.wiring.status), Instant::now());
+    world.consume.stop();
+    let committed = status.report().streams[0].committed;
+    assert_eq!(committed.is_some(), answers.last() == Some(&None), "{answers:?}");
+    began.elapsed()
+}
+
+#[test]
+fn a_commit_that_stays_refused_holds_up_no_end() {
+    use RDKafkaErrorCode::{
+        GroupAuthorizationFailed, NotCoordinator, UnknownMemberId, WaitingForCoordinator,
+    };
+    // Somebody else's group, and no right to it; nor is there an answer any more, as from a
+    // coordinator that nobody may ask for.
+    for code in [UnknownMemberId, GroupAuthorizationFailed] {
+        assert!(stops_within(None, &[Some(code)]) < LIMIT, "{code:?}");
+        assert!(stops_within(Some(code), &[Some(code)]) < LIMIT, "{code:?}");
+    }
+    assert!(stops_within(Some(WaitingForCoordinator), &[]) < LIMIT);
+    // One that looks for its coordinator is asked until it takes it.
+    assert!(stops_within(None, &[Some(NotCoordinator), Some(NotCoordinator), None]) < LIMIT);
 }
 
 #[test]
