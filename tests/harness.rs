@@ -222,6 +222,16 @@ impl Pointd {
         text.and_then(|answer| answer.into_body().read_to_string().ok()).unwrap_or_default()
     }
 
+    /// Until every source stands and gives this reason.
+    pub fn wait_paused(&self, why: &str) {
+        self.wait_until(&format!("the pause: {why}"), PATIENCE, |pointd| {
+            let answer = pointd.get("/sources");
+            let sources = answer["result"]["sources"].as_array();
+            let paused = |source: &Value| source["state"] == "paused" && source["why"] == why;
+            sources.is_some_and(|sources| !sources.is_empty() && sources.iter().all(paused))
+        });
+    }
+
     /// Waits until `holds` does, for at most `patience`.
     pub fn wait_until(&self, what: &str, patience: Duration, mut holds: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + patience;

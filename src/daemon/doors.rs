@@ -36,7 +36,10 @@ impl Writes for LogWrites {
     fn write(&self, message: Message) -> BoxFuture<'static, Result<Written, WriteError>> {
         if !message.waits && self.catalog.dead_letters_full() {
             // Whoever waits is told of a refusal, so no dead letter would be made of it.
-            let why = "so many dead letters are kept that no further one has room".into();
+            let why =
+                "so many dead letters are kept that no further one has room: redrive or drop \
+                       some, or write with wait=true"
+                    .into();
             return std::future::ready(Err(WriteError::Stopped { why })).boxed();
         }
         if grows(&message) && self.submit.disk_full() {

@@ -157,8 +157,9 @@ impl Stages {
         let valve = self.valve.clone();
         readiness.add(move || {
             valve.dead_letters_full().then(|| {
-                "so many dead letters are kept that intake has stopped: look at /dead-letters, \
-                 then raise storage.dead_letters_max or dead_letter_bytes_max and restart"
+                "so many dead letters are kept that sources fetch nothing more, reads go on: \
+                 redrive or drop letters until a tenth of the bound is free and it resumes, or \
+                 raise storage.dead_letters_max or dead_letter_bytes_max and restart"
                     .into()
             })
         });

@@ -114,12 +114,23 @@ impl Valve {
     /// As many dead letters as may be, or as many as were a while ago and not enough have gone.
     pub fn dead_letters_full(&self) -> bool {
         let share = (self.gauges.dead_letters_share)();
-        let full = match self.letters_full.load(Ordering::Relaxed) {
+        let was = self.letters_full.load(Ordering::Relaxed);
+        let full = match was {
             true => share > LETTERS_OFF,
             false => share >= 1.0,
         };
-        self.letters_full.store(full, Ordering::Relaxed);
         self.show(Pressure::DeadLettersFull, full);
+        let order = Ordering::Relaxed;
+        // Every source asks: one of them says it.
+        if was != full && self.letters_full.compare_exchange(was, full, order, order).is_ok() {
+            match full {
+                true => tracing::error!(
+                    "dead letters are at their bound: sources fetch nothing more until letters are \
+                     redriven or dropped"
+                ),
+                false => tracing::info!("there is room for dead letters again"),
+            }
+        }
         full
     }
 

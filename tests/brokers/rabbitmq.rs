@@ -198,6 +198,13 @@ impl RabbitMq {
         self.declare_with(queue, quorum);
     }
 
+    /// A quorum queue in which a message that is given back twice is lost. Once it gives back itself
+    /// what crosses a cancel on its way to the channel.
+    pub fn declare_unforgiving(&self, queue: &str) {
+        let quorum = ("x-queue-type", AMQPValue::LongString("quorum".into()));
+        self.declare_with(queue, [quorum, ("x-delivery-limit", AMQPValue::LongInt(1))]);
+    }
+
     pub fn declare_with<'a>(
         &self,
         queue: &str,

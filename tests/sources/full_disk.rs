@@ -91,7 +91,7 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
     let setup = Setup::new();
     let Some(volume) = Volume::mount(&setup.data(), 320) else { return };
     let name = unique("full-disk");
-    rabbit.declare(&name, true);
+    rabbit.declare_unforgiving(&name);
     kafka.create_topic(&name, 1);
     setup.configure(&configuration(kafka, rabbit, &name));
     let pointd = setup.start();
@@ -112,6 +112,7 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
     pointd.wait_until("the pressure", PATIENCE, |pointd| {
         pointd.metric("pointd_source_pressure{reason=\"disk_full\"}") == Some(1.0)
     });
+    pointd.wait_paused("the disk is full, but for what is kept free");
     pointd.wait_until("the consumer to go", PATIENCE, |_| rabbit.consumers(&name) == 0);
     feed(2000, 20_000);
     assert!(rabbit.ready(&name) >= 8_800, "it fetched on: {}", rabbit.ready(&name));

@@ -242,3 +242,19 @@ fn unknown_metrics(path: &str, text: &str, made: &BTreeSet<String>, findings: &m
         }
     }
 }
+
+/// Whoever is woken looks there, and a row of an alert that is gone misleads.
+#[test]
+fn every_alert_is_explained() {
+    let text = |path: &str| TREE.texts.iter().find(|(found, _)| found == path).unwrap().1.as_str();
+    let rules = text("deploy/prometheus-rules.yml").lines();
+    let alerts: BTreeSet<&str> =
+        rules.filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let rows = text("docs/operations.md").lines();
+    let explained: BTreeSet<&str> = rows
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next())
+        .filter(|word| word.starts_with("Pointd"))
+        .collect();
+    assert!(alerts.contains("PointdDown"), "{alerts:?}");
+    assert_eq!(alerts, explained, "the alerts (left) and the rows about them (right) differ");
+}

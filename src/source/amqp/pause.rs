@@ -14,8 +14,19 @@ use crate::source::{Order, Pressure};
 
 /// How long a batch may be refused before nothing more is fetched.
 const REFUSED_MAX: Duration = Duration::from_secs(1);
+/// How long a consumer waits for its first delivery until it may be given up.
+const FIRST_MAX: Duration = Duration::from_secs(1);
 
 impl Session<'_> {
+    /// What crosses a cancel on its way to the channel, a quorum queue takes back and counts as
+    /// delivered. The next consumer is sent that first: given up before it comes, it would have the
+    /// same messages counted again and again, up to their delivery limit.
+    pub(super) fn awaits_the_first(&self) -> bool {
+        let first =
+            |(since, taken): (Instant, u64)| self.taken == taken && since.elapsed() < FIRST_MAX;
+        self.resumed.is_some_and(first)
+    }
+
     pub(super) fn pressure(&self) -> Option<Pressure> {
         let refused = self.refused_since.is_some_and(|since| since.elapsed() > REFUSED_MAX);
         self.wiring.outlet.pressure().or(refused.then_some(Pressure::QueueFull))
@@ -33,7 +44,8 @@ impl Session<'_> {
     }
 
     /// Has the broker send nothing more. What it has sent is taken, to be given out and acked as
-    /// if nothing were: held or given back, it would be counted as delivered once more.
+    /// if nothing were: held or given back, it would be counted as delivered once more. What a
+    /// quorum queue has not handed to the channel by then it takes back, and counts.
     pub(super) async fn pause(
         &mut self,
         link: &Link,
@@ -41,6 +53,7 @@ impl Session<'_> {
         why: Pressure,
     ) -> Result<(), String> {
         tracing::warn!(source = self.name, %why, "the consumer is given up until that is over");
+        self.resumed = None;
         self.wiring.status.pause(why);
         self.show_paused(true);
         let cancelling = link.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
@@ -99,6 +112,7 @@ impl Session<'_> {
         let consuming = consuming.map_err(|_| "no answer to a consume")?;
         link.consumer = Some(consuming.map_err(|error| error.to_string())?);
         self.consuming_since.get_or_insert_with(Instant::now);
+        self.resumed = Some((Instant::now(), self.taken));
         tracing::info!(source = self.name, queue = self.settings.queue, "consuming");
         self.wiring.status.set_state(State::Running);
         self.show_paused(false);

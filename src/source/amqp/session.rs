@@ -86,6 +86,8 @@ pub struct Session<'a> {
     pub(super) doubt: bool,
     has_acked: bool,
     pub(super) consuming_since: Option<Instant>,
+    /// When the consumer at hand was made, and the deliveries of this session by then.
+    pub(super) resumed: Option<(Instant, u64)>,
     pub(super) refused_since: Option<Instant>,
     /// Deliveries of this session.
     pub(super) taken: u64,
@@ -123,6 +125,7 @@ impl<'a> Session<'a> {
             doubt: false,
             has_acked: false,
             consuming_since: None,
+            resumed: None,
             refused_since: None,
             taken: 0,
             watch: Watch::new(),
@@ -217,7 +220,7 @@ impl<'a> Session<'a> {
             self.show_blocked(link.connection.status().blocked());
             self.watch(link).await?;
             // A run that is cut short is not recognised, and it is bounded.
-            let why = self.pressure().filter(|_| self.run.is_none());
+            let why = self.pressure().filter(|_| self.run.is_none() && !self.awaits_the_first());
             let Some(mut consumer) = link.consumer.take() else {
                 if !self.resume(link, why).await? {
                     self.alive(link)?;
