@@ -195,20 +195,28 @@ fn print_line(line: &Line, brokers: &Brokers<'_>, rounds: usize) {
     if let Brokers::Kafka(kafka) = brokers {
         kafka.delete_topic(&name);
     }
-    results.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
-    let (pointd, floor) = results[results.len() / 2];
+    let (pointd, floor, ratio) = median(results);
     let sample = written(line.form, line.per_message, line.dim, 100.min(line.messages()));
     let bytes = sample.iter().map(Vec::len).sum::<usize>() as f64 / sample.len() as f64;
     let messages = pointd / line.per_message as f64;
     println!(
-        "| {:?} | {} | {} | {} | {:.2} | {pointd:.0} | {messages:.0} | {:.1} | {floor:.0} |",
+        "| {:?} | {} | {} | {} | {ratio:.2} | {pointd:.0} | {messages:.0} | {:.1} | {floor:.0} |",
         line.broker,
         line.form_name(),
         line.per_message,
         line.dim,
-        pointd / floor,
         messages * bytes / 1e6,
     );
+}
+
+/// The two rates of the round whose ratio is in the middle, and that ratio; where two are in the
+/// middle, their mean.
+fn median(mut rounds: Vec<(f64, f64)>) -> (f64, f64, f64) {
+    rounds.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
+    let middle = &rounds[(rounds.len() - 1) / 2..=rounds.len() / 2];
+    let mean =
+        |of: fn(&(f64, f64)) -> f64| middle.iter().map(of).sum::<f64>() / middle.len() as f64;
+    (mean(|it| it.0), mean(|it| it.1), mean(|it| it.0 / it.1))
 }
 
 fn produce(line: &Line, brokers: &Brokers<'_>, place: &str) {

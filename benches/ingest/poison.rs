@@ -5,7 +5,7 @@ use pointd::commands::produce::form::Form;
 use rdkafka::producer::BaseProducer;
 
 use crate::brokers::kafka::{Kafka, publish};
-use crate::{Broker, Brokers, Line, run, written};
+use crate::{Broker, Brokers, Line, median, run, written};
 
 const GOOD_IN_A_ROW: usize = 9;
 
@@ -27,18 +27,18 @@ pub fn print(points: u64, partitions: i32, rounds: usize) {
     }
     println!("| every tenth is poison | good messages/s | without poison | ratio |");
     println!("|---|---|---|---|");
-    let mut results: Vec<(f64, f64)> = (0..rounds)
+    let results: Vec<(f64, f64)> = (0..rounds)
         .map(|_| {
             let rate = |topic| {
                 let took = run::pointd(&line, &Brokers::Kafka(&kafka), topic);
                 line.messages() as f64 / took.as_secs_f64()
             };
-            (rate("clean"), rate("poisoned"))
+            let clean = rate("clean");
+            (rate("poisoned"), clean)
         })
         .collect();
-    results.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
-    let (clean, poisoned) = results[results.len() / 2];
-    println!("| median of {rounds} | {poisoned:.0} | {clean:.0} | {:.2} |", poisoned / clean);
+    let (poisoned, clean, ratio) = median(results);
+    println!("| median of {rounds} | {poisoned:.0} | {clean:.0} | {ratio:.2} |");
 }
 
 /// Spread evenly over the partitions; a broken message is the first half of a good one.

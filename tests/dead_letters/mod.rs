@@ -1,6 +1,7 @@
 //! Messages that cannot be applied, with real brokers and the real binary: looked at, mended,
 //! tried again, given up, sent on.
 
+mod bound;
 mod forward;
 mod forward_again;
 mod forward_whole;
