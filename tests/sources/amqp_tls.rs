@@ -8,8 +8,9 @@ use pointd::source::status::Kind;
 use super::amqp::{is_reconnecting, settings, start};
 use super::outlet::Bench;
 use super::{numbers, unique};
+use crate::brokers::free_port;
 use crate::brokers::rabbitmq::RabbitMq;
-use crate::harness::{PATIENCE, Pointd, Setup, free_port};
+use crate::harness::{PATIENCE, Pointd, Setup};
 
 /// An authority, and certificates of it for a server called `localhost` and a client.
 fn make_certificates(directory: &Path) {
