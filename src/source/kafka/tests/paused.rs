@@ -7,8 +7,12 @@ use super::*;
 fn a_gate_that_closed_during_a_pause_leaves_nothing_paused() {
     let mut world = World::having_read(2, 3);
     world.set_paused(true);
-    world.halt_and_go_on();
-    world.set_paused(false);
+    world.kept.gate.close("a bad message");
+    world.turn_until("the halt", |world| world.consume.held.is_some());
+    // Nobody resumes what is not read.
+    *world.kept.pressure.lock().unwrap() = None;
+    world.kept.gate.release();
+    world.turn_until("the release", |world| world.consume.held.is_none());
     (0..2).for_each(|partition| world.publish(partition, 3..6));
     world.turn_until("the rest", |world| world.values().len() == 12);
     assert_eq!(world.rebuilds(), 0);
