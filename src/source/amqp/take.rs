@@ -142,7 +142,10 @@ impl Session<'_> {
                 let asking = link.channel.basic_qos(prefetch, BasicQosOptions::default());
                 match tokio::time::timeout(left, asking).await {
                     Ok(answered) => answered.map_err(|error| error.to_string())?,
-                    Err(_) => return Ok(self.end_run(true)),
+                    Err(_) => {
+                        self.end_run(true);
+                        return Ok(());
+                    }
                 }
                 run.asked = true;
                 run.paused = RUN_PAUSE.saturating_sub(LOOK_MAX);
