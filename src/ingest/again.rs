@@ -59,13 +59,15 @@ impl LogEnd {
     ) -> Compared {
         let none = Compared { repeated: 0, goes_on: false };
         let end = self.records.len();
+        // Once for all places: a long run is laid at thousands of them.
+        let known: Vec<usize> = run.iter().map(|print| self.known_from(print, window)).collect();
         if let Some(rest) = self.rest {
-            let Some(Found { taken, at, .. }) = self.follow(rest, run, window) else { return none };
+            let Some(Found { taken, at, .. }) = self.follow(rest, run, &known) else { return none };
             self.rest = Some(at);
             return Compared { repeated: taken, goes_on: at < end };
         }
         let found: Vec<Found> =
-            (0..end).filter_map(|start| self.follow(start, run, window)).collect();
+            (0..end).filter_map(|start| self.follow(start, run, &known)).collect();
         let whole = found.iter().find(|found| found.at == end);
         // Of a run that was cut the longer piece tells more than the few records at the end.
         let least = whole.map_or(0, |whole| whole.matched + 1).max(PIECE_MIN);
@@ -79,24 +81,27 @@ impl LogEnd {
     /// How `run` repeats the records from `start` on; `None` if it does not.
     ///
     /// In between may come what is no record, because it was recognised by its message id when it
-    /// came first: an earlier record has it, or the window.
-    fn follow(&self, start: usize, run: &[&Fingerprint], window: Option<&Window>) -> Option<Found> {
+    /// came first: an earlier record has it, or the window. `known` is from where on, for each of `run`.
+    fn follow(&self, start: usize, run: &[&Fingerprint], known: &[usize]) -> Option<Found> {
         let mut at = start;
-        for (taken, print) in run.iter().enumerate() {
+        for (taken, (print, known_from)) in run.iter().zip(known).enumerate() {
             match self.records.get(at) {
                 None => return Some(Found { taken, matched: at - start, at }),
                 Some(expected) if expected == *print => at += 1,
-                Some(_) if self.was_known(at, print, window) => {}
+                Some(_) if *known_from <= at => {}
                 Some(_) => return None,
             }
         }
         Some(Found { taken: run.len(), matched: at - start, at })
     }
 
-    fn was_known(&self, at: usize, print: &Fingerprint, window: Option<&Window>) -> bool {
-        let Some(identity) = Identity::of(print) else { return false };
-        self.first.get(&identity).is_some_and(|first| *first < at)
-            || window.is_some_and(|window| window.knows(identity))
+    /// From which record on `print` was known when it came; never, if it has no message id.
+    fn known_from(&self, print: &Fingerprint, window: Option<&Window>) -> usize {
+        let Some(identity) = Identity::of(print) else { return usize::MAX };
+        if window.is_some_and(|window| window.knows(identity)) {
+            return 0;
+        }
+        self.first.get(&identity).map_or(usize::MAX, |first| first + 1)
     }
 }
 
