@@ -112,7 +112,7 @@ fn a_hundred_thousand_points_from_kafka_are_counted_retrieved_and_searched() {
     setup.configure(&kafka_config(&kafka.bootstrap(), topic, "pipeline", storage));
     let pointd = setup.start();
     let mut looks = 0;
-    pointd.wait_until("all points", PATIENCE * 2, |pointd| {
+    pointd.wait_until("all points", PATIENCE * 5, |pointd| {
         // Committed first: what is durable can only have grown since.
         let committed: Vec<Option<u64>> = (0..PARTITIONS)
             .map(|partition| kafka.committed("pipeline", topic, partition))
@@ -148,7 +148,8 @@ fn a_few_thousand_points_through_the_embedded_broker() {
     const POINTS: u64 = 3000;
     let setup = Setup::new();
     setup.configure(&format!(
-        "[collections.{COLLECTION}]\nsize = {DIM}\ndistance = \"Euclid\"\n\
+        "[shutdown]\ndeadline = \"50s\"\n\
+         [collections.{COLLECTION}]\nsize = {DIM}\ndistance = \"Euclid\"\n\
          [[source]]\nname = \"embedded\"\n[source.embedded]\n"
     ));
     let pointd = setup.start();
@@ -255,7 +256,7 @@ fn a_queue_is_read_once_over_kills_and_lost_connections() {
     }
     let pointd = setup.start();
     rabbit.close_connections();
-    pointd.wait_until("all points", PATIENCE, |pointd| pointd.count(COLLECTION) == POINTS);
+    pointd.wait_until("all points", PATIENCE * 5, |pointd| pointd.count(COLLECTION) == POINTS);
     assert_equals_model(&pointd, POINTS);
     // One record more made the collection; what came again was recognised.
     let records = |kind: &str, least: u64| {

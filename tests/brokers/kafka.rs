@@ -16,7 +16,7 @@ use super::proxy::Proxy;
 use super::{free_ports, launch, signal, target, tied, until};
 
 const START_LIMIT: Duration = Duration::from_secs(240);
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 pub struct Kafka {
     directory: tempfile::TempDir,
@@ -194,12 +194,20 @@ impl Kafka {
     }
 
     pub fn producer(&self) -> BaseProducer {
-        self.config().set("linger.ms", "1").create().unwrap()
+        let mut config = self.config();
+        // A broker that has just started may refuse one request and take the next: what is sent
+        // again stays in order.
+        config.set("linger.ms", "1").set("max.in.flight.requests.per.connection", "1");
+        config.create().unwrap()
     }
 
     /// Nothing of it is visible until it is committed.
     pub fn transactional_producer(&self, id: &str) -> BaseProducer {
-        let producer: BaseProducer = self.config().set("transactional.id", id).create().unwrap();
+        let mut config = self.config();
+        // A transaction may wait for a broker that is started anew, and it takes its time.
+        config.set("transactional.id", id).set("transaction.timeout.ms", "600000");
+        config.set("socket.timeout.ms", "60000");
+        let producer: BaseProducer = config.create().unwrap();
         producer.init_transactions(ANSWER_LIMIT).unwrap();
         producer
     }
@@ -216,12 +224,7 @@ impl Kafka {
             admin.create_topics([&new], &AdminOptions::new()).await
         });
         created.unwrap().remove(0).unwrap();
-        let consumer: BaseConsumer = self.config().create().unwrap();
-        until("the topic's leaders", ANSWER_LIMIT, || {
-            (0..partitions).all(|partition| {
-                consumer.fetch_watermarks(topic, partition, Duration::from_secs(1)).is_ok()
-            })
-        });
+        self.wait_for_leaders(topic, partitions);
     }
 
     pub fn grow_topic(&self, topic: &str, partitions: usize) {
@@ -230,11 +233,17 @@ impl Kafka {
             admin.create_partitions([&new], &AdminOptions::new()).await
         });
         grown.unwrap().remove(0).unwrap();
+        // What is published to a partition that the broker does not know yet is lost.
+        self.wait_for_leaders(topic, partitions as i32);
     }
 
-    pub fn has_leader(&self, topic: &str, partition: i32) -> bool {
+    fn wait_for_leaders(&self, topic: &str, partitions: i32) {
         let consumer: BaseConsumer = self.config().create().unwrap();
-        consumer.fetch_watermarks(topic, partition, Duration::from_secs(1)).is_ok()
+        until("the topic's leaders", ANSWER_LIMIT, || {
+            (0..partitions).all(|partition| {
+                consumer.fetch_watermarks(topic, partition, Duration::from_secs(1)).is_ok()
+            })
+        });
     }
 
     pub fn delete_topic(&self, topic: &str) {

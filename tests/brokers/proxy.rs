@@ -30,6 +30,8 @@ struct Shared {
     /// Bytes a second and direction; 0 is no bound.
     rate: AtomicU64,
     accepted: AtomicU64,
+    /// Directions of connections that stand still, being stalled.
+    held: AtomicUsize,
     ended: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -62,9 +64,7 @@ impl Proxy {
 
     /// Closes every connection, in an orderly way.
     pub fn cut(&self) {
-        for connection in self.shared.open.lock().unwrap().drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
+        self.shared.cut();
     }
 
     /// Half-open from now on: nothing is passed on, nothing is closed.
@@ -121,12 +121,24 @@ impl Shared {
             }
             let target = self.target.load(Ordering::Relaxed) as u16;
             let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
+            // Before anything is passed on: who has seen something of it can cut it.
+            let ends = [client.try_clone().unwrap(), server.try_clone().unwrap()];
+            self.open.lock().unwrap().extend(ends);
+            // Told so meanwhile, and this one was not there to be closed.
+            if self.refusing.load(Ordering::Relaxed) {
+                self.cut();
+            }
             for (up, from, to) in [(true, &client, &server), (false, &server, &client)] {
                 let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                 let shared = Arc::clone(&self);
                 thread::spawn(move || shared.pass(number, up, from, to));
             }
-            self.open.lock().unwrap().extend([client, server]);
+        }
+    }
+
+    fn cut(&self) {
+        for connection in self.open.lock().unwrap().drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
@@ -135,9 +147,17 @@ impl Shared {
         from.set_nonblocking(false).unwrap();
         let _ = from.set_read_timeout(Some(LOOK));
         let mut buffer = vec![0; 64 << 10];
+        let mut held = false;
         while !self.ended() {
-            let stalled = number < self.stalled_below.load(Ordering::Relaxed);
-            if stalled || self.stalled.load(Ordering::Relaxed) {
+            let stalled = number < self.stalled_below.load(Ordering::Relaxed)
+                || self.stalled.load(Ordering::Relaxed);
+            if stalled != std::mem::replace(&mut held, stalled) {
+                match stalled {
+                    true => self.held.fetch_add(1, Ordering::Relaxed),
+                    false => self.held.fetch_sub(1, Ordering::Relaxed),
+                };
+            }
+            if stalled {
                 // tidy allows: a loop over a socket that does not block
                 thread::park_timeout(LOOK);
                 continue;
@@ -187,7 +207,9 @@ fn it_passes_on_cuts_and_stalls() {
     assert_eq!(&echoed, b"ping");
     proxy.stall(true);
     // A read that had begun before still passes on what it gets.
-    crate::harness::pause_for(LOOK * 200);
+    super::until("both directions to stand still", Duration::from_secs(20), || {
+        proxy.shared.held.load(Ordering::Relaxed) == 2
+    });
     client.write_all(b"late").unwrap();
     client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     assert!(client.read_exact(&mut echoed).is_err());

@@ -8,7 +8,7 @@ use pointd::source::status::Kind;
 use super::outlet::Bench;
 use super::{LIMIT, kafka_settings, next_of, numbers, start_kafka, unique, why_halted};
 use crate::brokers::kafka::Kafka;
-use crate::brokers::until;
+use crate::brokers::{until, until_or};
 
 fn halted(bench: &Bench, topic: &str, partition: &str) -> i64 {
     bench.metrics.source.halted.with_label_values(&["test", topic, partition]).get()
@@ -84,6 +84,8 @@ fn messages_gone_while_running_halt_their_partition_only() {
     let bench = Bench::new(Kind::Kafka, true);
     bench.set_room(2);
     let source = start_kafka(&bench, &settings, vec![]);
+    // One that is found later would start behind what is deleted.
+    bench.wait_for_report("every partition", |report| report.streams.len() == 2);
     let paused = || bench.metrics.source.paused.with_label_values(&["test"]).get() == 1;
     until("the pause", LIMIT, paused);
     kafka.delete_records(&topic, 0, 90);
@@ -135,13 +137,16 @@ fn a_topic_made_anew_while_running_is_noticed() {
     let bench = Bench::new(Kind::Kafka, true);
     let source = start_kafka(&bench, &settings, vec![]);
     bench.wait_for_messages(20);
-    assert_eq!(bench.report().streams.len(), 3);
+    // Each is told by itself, the first before the last.
+    bench.wait_for_report("every partition", |report| report.streams.len() == 3);
     kafka.delete_topic(&topic);
     // With fewer partitions: what is not there is not shown.
     kafka.create_topic(&topic, 1);
     until("the halt", LIMIT, || why_halted(&bench, 0).is_some());
     bench.wait_for_report("the others' end", |report| report.streams.len() == 1);
-    assert!(!bench.metrics.render().contains("partition=\"2\""), "{}", bench.metrics.render());
+    // Their numbers go after their status.
+    let is_shown = || bench.metrics.render().contains("partition=\"2\"");
+    until_or(LIMIT, || !is_shown(), || format!("they go: {}", bench.metrics.render()));
     assert_eq!(bench.message_count(), 20);
     bench.stop(source);
 }

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseRecord, Producer};
 use super::outlet::Bench;
 use super::{LIMIT, accept_gap, kafka_settings, next_of, numbers, start_kafka, unique, why_halted};
 use crate::brokers::kafka::Kafka;
-use crate::brokers::until;
+use crate::brokers::{until, until_or};
 
 fn pattern(kafka: &Kafka, prefix: &str) -> KafkaSettings {
     kafka_settings(&kafka.bootstrap(), &format!("^{prefix}-.*"))
@@ -37,12 +37,15 @@ fn topics_that_match_come_and_go() {
     kafka.publish(&two, 1, numbers(10..20));
     bench.wait_for_messages(20);
     assert_eq!(of_topic(&bench, &two), numbers(10..20).collect::<Vec<_>>());
-    assert_eq!(bench.report().streams.len(), 3);
+    // Each is told by itself, once its leader answers.
+    bench.wait_for_report("every partition", |report| report.streams.len() == 3);
     assert!(bench.metrics.render().contains(&two));
 
     kafka.delete_topic(&two);
     bench.wait_for_report("the revocation", |report| report.streams.len() == 1);
-    assert!(!bench.metrics.render().contains(&two), "{}", bench.metrics.render());
+    // Its numbers go after its status.
+    let is_shown = || bench.metrics.render().contains(&two);
+    until_or(LIMIT, || !is_shown(), || format!("they go: {}", bench.metrics.render()));
     kafka.publish(&one, 0, numbers(20..30));
     bench.wait_for_messages(30);
 
@@ -124,7 +127,6 @@ fn a_new_source_decides_once_and_for_all_where_it_begins() {
     kafka.grow_topic(&two, 3);
     kafka.create_topic(&three, 1);
     kafka.publish(&three, 0, numbers(100..110));
-    until("the new partition", LIMIT, || kafka.has_leader(&two, 2));
     kafka.publish(&two, 2, numbers(200..210));
     let known = bench.positions();
     let bench = Bench::new(Kind::Kafka, true);

@@ -33,8 +33,10 @@ use pointd::source::status::{SourceReport, StreamReport, StreamState};
 
 use outlet::Bench;
 
+use crate::brokers::until;
+
 /// Only a failing test waits that long, or one on a machine that is busy with other things.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(240);
 
 /// A topic or group of one test.
 pub fn unique(name: &str) -> String {
@@ -71,16 +73,34 @@ pub fn start_kafka(
     source.spawn(bench.wiring()).unwrap()
 }
 
-/// Gives the order, and waits for what the source says.
+/// Gives the order, and waits for what the source says. A look that took too long says nothing
+/// about the gap: the order is given again, as an operator would.
 pub fn accept_gap(
     bench: &Bench,
     topic: Option<&str>,
     partition: Option<i32>,
 ) -> Result<Vec<String>, String> {
-    let (answer, answered) = crossbeam_channel::bounded(1);
-    let topic = topic.map(str::to_owned);
-    bench.orders.0.send(Order::AcceptGap { topic, partition, answer }).unwrap();
-    answered.recv_timeout(LIMIT).unwrap()
+    let mut done = Vec::new();
+    let mut refused = None;
+    until("a look at what is halted", LIMIT, || {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let topic = topic.map(str::to_owned);
+        bench.orders.0.send(Order::AcceptGap { topic, partition, answer }).unwrap();
+        match answered.recv_timeout(LIMIT).unwrap() {
+            Ok(mut told) => {
+                let all = told.len();
+                told.retain(|told| !told.contains("could not be looked at"));
+                let looked_at = told.len() == all;
+                done.extend(told);
+                looked_at
+            }
+            Err(why) => {
+                refused = Some(why);
+                true
+            }
+        }
+    });
+    refused.map_or(Ok(done), Err)
 }
 
 /// Why this partition is halted, if it is.
