@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use crate::brokers::free_port;
 
 /// How long anything that should happen is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// For an orderly end, which syncs every file of a checkpoint, one after the other.
+const SHUTDOWN: &str = "[shutdown]\ndeadline = \"110s\"\n";
 
 /// A running pointd. Killed when dropped.
 pub struct Pointd {
@@ -44,6 +47,7 @@ impl Setup {
         } else {
             format!("{text}\n[storage]\ndir = {data:?}\n")
         };
+        let text = if text.contains("[shutdown]") { text } else { format!("{text}\n{SHUTDOWN}") };
         std::fs::write(&path, text).unwrap();
         path
     }
@@ -286,6 +290,10 @@ pub fn pause() {
 }
 
 pub fn pause_for(duration: Duration) {
-    // tidy allows: every wait on another process polls its condition with a deadline, here
-    std::thread::park_timeout(duration);
+    let end = Instant::now() + duration;
+    // It may return early, for one where a channel has woken this thread before.
+    while Instant::now() < end {
+        // tidy allows: every wait on another process polls its condition with a deadline, here
+        std::thread::park_timeout(end.saturating_duration_since(Instant::now()));
+    }
 }

@@ -13,6 +13,7 @@ mod bounds;
 mod configured;
 mod doors;
 mod forward;
+mod signals;
 mod sources;
 mod stages;
 
@@ -36,6 +37,7 @@ use crate::wal::AppendError;
 
 use doors::{LogWrites, SourceReports};
 use forward::Forward;
+use signals::Signals;
 use sources::Sources;
 use stages::Stages;
 
@@ -46,6 +48,7 @@ pub struct Daemon {
     sources: Sources,
     stages: Stages,
     forward: Forward,
+    signals: Signals,
     http: JoinHandle<Result<(), DaemonError>>,
     deadline: std::time::Duration,
 }
@@ -65,6 +68,8 @@ pub enum StartError {
     Collection { name: String, detail: String },
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
+    #[error("signals cannot be listened for: {0}")]
+    Signals(std::io::Error),
 }
 
 /// Why the daemon ended by itself. What was acknowledged is in the log.
@@ -117,10 +122,12 @@ impl Daemon {
             log_id: stages.log_id,
         };
         let address = bound.address();
+        // Whoever sees the door open may stop the process, in an orderly way.
+        let signals = Signals::listen().map_err(StartError::Signals)?;
         let http = doors::serve(bound, settings.api.clone(), doors)?;
         info!(%address, "serving");
         let deadline = settings.shutdown.deadline;
-        Ok(Daemon { address, shutdown, sources, stages, forward, http, deadline })
+        Ok(Daemon { address, shutdown, sources, stages, forward, signals, http, deadline })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -140,8 +147,8 @@ impl Daemon {
     /// Runs until SIGTERM, SIGINT or a failure, then stops everything in data order. An error
     /// is the first failure.
     pub fn run(self) -> Result<(), DaemonError> {
-        let Daemon { shutdown, sources, stages, forward, http, deadline, .. } = self;
-        stages::wait_until_asked(&shutdown)?;
+        let Daemon { shutdown, sources, stages, forward, signals, http, deadline, .. } = self;
+        signals.wait_until_asked(&shutdown);
         let begun = Instant::now();
         info!(deadline_seconds = deadline.as_secs(), "stopping");
         let (ended, end) = crossbeam_channel::bounded(1);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -371,20 +370,4 @@ impl crate::config::StorageSettings {
             head_bytes_max: self.head_bytes_max,
         }
     }
-}
-
-/// Returns when SIGTERM or SIGINT came, or when anyone asked for shutdown; it is asked then.
-pub(super) fn wait_until_asked(shutdown: &Shutdown) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => info!("SIGTERM"),
-            _ = interrupt.recv() => info!("SIGINT"),
-            () = shutdown.asked() => {}
-        }
-        shutdown.ask();
-        Ok(())
-    })
 }

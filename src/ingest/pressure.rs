@@ -247,6 +247,9 @@ mod tests {
         let metrics = Metrics::new();
         let valve = Valve::new(gauges, &metrics);
         assert_eq!(valve.pressure(0.0), None);
+        // A test that stands still for a moment must not reach the next look.
+        let next = valve.look_at_ms.swap(u64::MAX, Ordering::SeqCst);
+        assert!(next >= LOOK_EVERY.as_millis() as u64, "{next}");
         free.store(99, Ordering::SeqCst);
         assert_eq!(valve.pressure(0.0), None, "it is not looked at for every batch");
         valve.appended(LOOK_BYTES);

@@ -1,6 +1,7 @@
 //! RabbitMQ, one private node, from the installed package.
 
 use std::fs::{self, File};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -58,6 +59,10 @@ impl RabbitMq {
         epmd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let node = format!("rabbit-{:08x}@localhost", uuid::Uuid::new_v4().as_fields().0);
         let epmd = launch(epmd).unwrap();
+        // A node that does not find it starts one of its own.
+        until("epmd to listen", START_LIMIT, || {
+            TcpStream::connect(("127.0.0.1", epmd_port)).is_ok()
+        });
         let mut rabbit = RabbitMq {
             directory,
             port,

@@ -109,7 +109,7 @@ impl Line {
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain for: {what}");
+        assert!(begun.elapsed() < Duration::from_secs(120), "waited in vain for: {what}");
         std::thread::yield_now();
     }
 }

@@ -18,7 +18,7 @@ const MESSAGES: u64 = 20_000;
 /// More at each kill: however fast it reads, there is something to read when it starts.
 const MORE: u64 = 3_000;
 const KILLS: usize = 6;
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(120);
 
 fn drain(quorum: bool) {
     let Some(rabbit) = RabbitMq::shared("kill -9 while a queue is drained") else { return };

@@ -78,7 +78,10 @@ const FAULTS: &[Fault<World>] = &[
         for partition in 0..PARTITIONS {
             list.add_partition_offset(TOPIC, partition, Offset::Offset(0)).unwrap();
         }
-        consumer.commit(&list, rdkafka::consumer::CommitMode::Sync).unwrap();
+        // The coordinator is still being found, for one.
+        until("the reset of the offsets", PATIENCE, || {
+            consumer.commit(&list, rdkafka::consumer::CommitMode::Sync).is_ok()
+        });
         world.daemon.kill_and_restart();
     }),
 ];

@@ -219,7 +219,7 @@ def of_type(key, points):
 def main():
     url, seed = sys.argv[1], int(sys.argv[2])
     wanted = int(sys.argv[3]) if len(sys.argv) > 3 else 6000
-    remote = QdrantClient(":memory:") if url == ":memory:" else QdrantClient(url=url)
+    remote = QdrantClient(":memory:") if url == ":memory:" else QdrantClient(url=url, timeout=120)
     # The client says of itself that its local mode ignores payload indexes.
     warnings.simplefilter("ignore")
     started, answers, world = time.monotonic(), 0, 0

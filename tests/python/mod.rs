@@ -98,10 +98,7 @@ fn survives_a_kill(setup: &Setup, pointd: Pointd, state: &Path) -> Pointd {
 fn random_sequences_over_http_end_as_in_qdrants_engine() {
     let setup = Setup::new();
     // Small, so that what is compared has been through checkpoints and segments.
-    setup.configure(
-        "[storage]\ncheckpoint_wal_bytes = 4000000\nlog_file_bytes = 1000000\n\
-         [shutdown]\ndeadline = \"50s\"\n",
-    );
+    setup.configure("[storage]\ncheckpoint_wal_bytes = 4000000\nlog_file_bytes = 1000000\n");
     let pointd = setup.start();
     let state = setup.dir.path().join("state.json");
     let mut oracle = script("oracle.py", &pointd.url);

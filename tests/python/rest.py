@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 import urllib.parse
 
 PATHS = {
@@ -27,14 +28,20 @@ class Refused(Exception):
 class Server:
     def __init__(self, url):
         parts = urllib.parse.urlsplit(url)
-        self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+        # Longer than the server's own.
+        self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=120)
+        self.used = time.monotonic()
 
     def ask(self, method, path, body=None):
+        # The server closes a connection on which nothing comes for half a minute.
+        if time.monotonic() - self.used > 15:
+            self.connection.close()
         text = None if body is None else json.dumps(body)
         headers = {"content-type": "application/json"}
         self.connection.request(method, path, text, headers)
         answer = self.connection.getresponse()
         said = answer.read()
+        self.used = time.monotonic()
         if answer.status != 200:
             raise Refused(answer.status, said.decode())
         return json.loads(said)["result"]

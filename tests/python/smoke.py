@@ -14,7 +14,8 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 warnings.simplefilter("error")
 
 url, key = sys.argv[1], (sys.argv[2] if len(sys.argv) > 2 else None)
-client = QdrantClient(url=url, api_key=key)
+# Its own are five seconds, and a disk that is busy may take them.
+client = QdrantClient(url=url, api_key=key, timeout=120)
 
 
 def status_of(call):

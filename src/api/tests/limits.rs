@@ -11,7 +11,7 @@ use super::super::{BindError, bind};
 use super::Fixture;
 
 /// A test that hangs fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Served {
     pub address: SocketAddr,
@@ -238,7 +238,9 @@ async fn a_read_that_finds_no_free_cpu_in_time_is_given_up() {
     let second = shared.read(reading(), || super::super::Answer::short(&2)).await;
     assert_eq!(second.unwrap_err().to_string(), "Timeout: the read took longer than 1 s");
     release.send(()).unwrap();
-    let third = shared.read(reading(), || super::super::Answer::short(&3)).await;
+    let mut patient = reading();
+    patient.deadline.at += PATIENCE;
+    let third = shared.read(patient, || super::super::Answer::short(&3)).await;
     assert!(third.is_ok());
 }
 
@@ -261,7 +263,14 @@ async fn bodies_wait_for_room_together() {
     let all = shared.bodies.clone().acquire_many_owned(4).await.unwrap();
     assert_eq!(count().await.unwrap().status(), 408);
     drop(all);
-    assert_eq!(count().await.unwrap().status(), 200);
+    // A machine that is busy may take the second of one or the other.
+    let mut status = count().await.unwrap().status();
+    for _ in 0..PATIENCE.as_secs() {
+        if status == 408 {
+            status = count().await.unwrap().status();
+        }
+    }
+    assert_eq!(status, 200);
 }
 
 #[test]

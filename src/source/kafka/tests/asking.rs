@@ -110,8 +110,9 @@ fn a_topic_that_was_refused_at_first_starts_where_the_settings_say() {
 
 #[test]
 fn a_leader_that_does_not_answer_is_asked_once_and_delays_no_other() {
-    let cluster = cluster(2, 5);
-    for (partition, leader) in [(0, 1), (1, 2), (2, 2), (3, 2), (4, 1)] {
+    let (last, cluster) = (13, cluster(2, 14));
+    for partition in 0..=last {
+        let leader = if partition == 0 || partition == last { 1 } else { 2 };
         cluster.partition_leader(TOPIC, partition, Some(leader)).unwrap();
     }
     cluster.broker_round_trip_time(2, LIMIT * 10).unwrap();
@@ -121,9 +122,9 @@ fn a_leader_that_does_not_answer_is_asked_once_and_delays_no_other() {
     let partition = |found: Vec<Found>| found[0].present.partition;
     assert_eq!(partition(told(&findings)), 0);
     let first = Instant::now();
-    assert_eq!(partition(told(&findings)), 4);
+    assert_eq!(partition(told(&findings)), last);
     while !matches!(findings.recv_timeout(LIMIT).unwrap(), Finding::Reached) {}
-    // One question takes ten seconds.
-    assert!(first.elapsed() > Duration::from_secs(5), "it was told with the others");
-    assert!(began.elapsed() < Duration::from_secs(30), "each was asked about");
+    // One question takes ten seconds, twelve of them two minutes.
+    assert!(first.elapsed() > Duration::from_secs(2), "it was told with the others");
+    assert!(began.elapsed() < Duration::from_secs(60), "each was asked about");
 }

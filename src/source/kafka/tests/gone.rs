@@ -95,7 +95,7 @@ fn a_cluster_that_answers_again_is_read_on_where_it_stood() {
         world.found(CLUSTER, ID, partition, 8);
     }
     // The client may still be connected to the other one: this is not for it to fetch.
-    world.consume.rebuilt = Some(Instant::now());
+    world.consume.rebuilt = Some(Instant::now() + LIMIT);
     world.consume.turn();
     assert_eq!(world.partition(0).phase, Phase::Running);
     assert_eq!((world.consume.consumer.assignment().unwrap().count(), world.rebuilds()), (0, 1));
