@@ -38,7 +38,11 @@ impl Setup {
     pub fn configure(&self, rest: &str) -> PathBuf {
         let path = self.dir.path().join("pointd.toml");
         let (port, data) = (self.port, self.data());
-        let text = format!("[api]\nlisten = \"127.0.0.1:{port}\"\n{rest}");
+        let mut text = format!("[api]\nlisten = \"127.0.0.1:{port}\"\n{rest}");
+        if !text.contains("[shutdown]") {
+            // Less than is waited for its end. A slow disk takes long over the last checkpoint.
+            text += "\n[shutdown]\ndeadline = \"50s\"\n";
+        }
         let text = if text.contains("[storage]") {
             text.replace("[storage]", &format!("[storage]\ndir = {data:?}"))
         } else {

@@ -14,8 +14,8 @@ const MIB: u64 = 1 << 20;
 const QUEUE_BYTES: u64 = 4 * MIB;
 /// Points that each slow message looks at.
 const LOOKED_AT: u64 = 10_000;
-/// For how long the slow messages keep the applier busy, about. All that is looked at meanwhile must
-/// find the time, on a slow machine too.
+/// For how long the slow messages keep the applier busy, about. All that is looked at meanwhile
+/// must find the time, on a slow machine too.
 const BUSY: Duration = Duration::from_secs(20);
 /// Points behind them, 4 KiB each.
 const BEHIND: u64 = 24_000;
@@ -53,8 +53,8 @@ fn section(kafka: &Kafka, rabbit: &RabbitMq, name: &str) -> String {
     )
 }
 
-/// How many of them keep the applier busy for [`BUSY`] on this machine. A stall or a slow disk while
-/// one is measured would make them too few: the quickest counts, without its fsync.
+/// How many of them keep the applier busy for [`BUSY`] on this machine. A stall or a slow disk
+/// while one is measured would make them too few: the quickest counts, without its fsync.
 fn slow_messages(pointd: &Pointd) -> u64 {
     let fsyncs = || pointd.metric("pointd_wal_fsync_seconds_sum").unwrap();
     let rounds = (0..3).map(|_| {

@@ -20,8 +20,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// the queue that need not be a fault of ours, and connecting again costs a redelivery. Where
 /// none ever was, another consumer is the active one and this one stands by.
 const IDLE_LOOKS_MAX: u32 = 6;
-/// For so many looks in a row the queue may have neither a message nor a consumer: of a quorum queue
-/// whose leader does not answer within a quarter of a second the broker says that, too.
+/// For so many looks in a row the queue may have neither a message nor a consumer: of a quorum
+/// queue whose leader does not answer within a quarter of a second the broker says that, too.
 const EMPTY_LOOKS_MAX: u32 = 3;
 
 /// A session that notices a loss by itself ends sooner, after it has given out what it holds.
