@@ -32,7 +32,7 @@ pub fn produce(bootstrap: &str, topic: &str, points: u64) {
 /// Configuration of a Kafka source of these points; `storage` goes into its section.
 pub fn kafka_config(bootstrap: &str, topic: &str, group: &str, storage: &str) -> String {
     format!(
-        "[shutdown]\ndeadline = \"50s\"\n[storage]\n{storage}\n\
+        "[storage]\n{storage}\n\
          [collections.{COLLECTION}]\nsize = {DIM}\ndistance = \"Euclid\"\n\
          [[source]]\nname = \"points\"\n[source.kafka]\nbrokers = \"{bootstrap}\"\n\
          topics = [\"{topic}\"]\ngroup = \"{group}\"\ncommit_interval = \"100ms\"\n"
@@ -148,8 +148,7 @@ fn a_few_thousand_points_through_the_embedded_broker() {
     const POINTS: u64 = 3000;
     let setup = Setup::new();
     setup.configure(&format!(
-        "[shutdown]\ndeadline = \"50s\"\n\
-         [collections.{COLLECTION}]\nsize = {DIM}\ndistance = \"Euclid\"\n\
+        "[collections.{COLLECTION}]\nsize = {DIM}\ndistance = \"Euclid\"\n\
          [[source]]\nname = \"embedded\"\n[source.embedded]\n"
     ));
     let pointd = setup.start();

@@ -61,7 +61,7 @@ fn every_kind_of_bad_message_becomes_a_dead_letter_with_reason_and_position() {
     let setup = Setup::new();
     let bootstrap = kafka.bootstrap();
     setup.configure(&format!(
-        "[shutdown]\ndeadline = \"50s\"\n[ingest]\nmessage_bytes_max = 10000\n\
+        "[ingest]\nmessage_bytes_max = 10000\n\
          [collections.c]\nsize = 2\ndistance = \"Dot\"\n\
          [[source]]\nname = \"s\"\n[source.kafka]\nbrokers = \"{bootstrap}\"\n\
          topics = [\"poison\"]\ngroup = \"poison\"\n"

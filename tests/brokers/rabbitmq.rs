@@ -5,11 +5,12 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -18,6 +19,12 @@ use super::{free_ports, launch, signal, tied, until};
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const START_LIMIT: Duration = Duration::from_secs(240);
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+/// On a busy machine a handshake may take longer than the broker waits.
+const PATIENT: &str = "handshake_timeout = 120000\nssl_handshake_timeout = 120000\n";
+/// A quorum queue that does not answer within this time counts as one without messages and
+/// consumers.
+const QUORUM_TIMEOUT: Duration = Duration::from_millis(250);
 
 pub struct RabbitMq {
     directory: tempfile::TempDir,
@@ -50,7 +57,7 @@ impl RabbitMq {
         let [port, distribution_port, epmd_port, second_port] = free_ports();
         let directory = tempfile::Builder::new().prefix("rabbitmq-").tempdir().unwrap();
         fs::write(directory.path().join("enabled_plugins"), "[].\n").unwrap();
-        let configuration = configure(directory.path(), second_port);
+        let configuration = PATIENT.to_owned() + &configure(directory.path(), second_port);
         fs::write(directory.path().join("rabbitmq.conf"), configuration).unwrap();
         fs::write(directory.path().join("advanced.config"), "[].\n").unwrap();
         // Started by the node it would outlive everything.
@@ -59,10 +66,9 @@ impl RabbitMq {
         epmd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let node = format!("rabbit-{:08x}@localhost", uuid::Uuid::new_v4().as_fields().0);
         let epmd = launch(epmd).unwrap();
-        // A node that does not find it starts one of its own.
-        until("epmd to listen", START_LIMIT, || {
-            TcpStream::connect(("127.0.0.1", epmd_port)).is_ok()
-        });
+        // The node starts one where it finds none.
+        let answers = || TcpStream::connect(("127.0.0.1", epmd_port)).is_ok();
+        until("epmd to answer", ANSWER_LIMIT, answers);
         let mut rabbit = RabbitMq {
             directory,
             port,
@@ -177,12 +183,20 @@ impl RabbitMq {
         self.control(&["set_vm_memory_high_watermark", watermark]);
     }
 
+    /// Again if it fails: it waits a few seconds for the node. Whatever it is told may be done
+    /// twice.
     pub fn control(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
-        self.environment(&mut command);
-        let output = command.args(["-n", &self.node]).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        loop {
+            let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
+            self.environment(&mut command);
+            let output = command.args(["-n", &self.node]).args(arguments).output().unwrap();
+            if output.status.success() {
+                return String::from_utf8_lossy(&output.stdout).into_owned();
+            }
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(Instant::now() < deadline, "{error}");
+        }
     }
 
     fn on_channel<T>(&self, work: impl AsyncFnOnce(&Channel) -> T) -> lapin::Result<T> {
@@ -264,11 +278,38 @@ impl RabbitMq {
     /// Messages that are ready, and consumers.
     fn counts(&self, queue: &str) -> (u32, u32) {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let declared = self.on_channel(async |channel| {
-            channel.queue_declare(queue.into(), options, FieldTable::default()).await
+        let mut counts = (0, 0);
+        until("an answer about the queue", ANSWER_LIMIT, || {
+            let declared = self.on_channel(async |channel| {
+                let (began, table) = (Instant::now(), FieldTable::default());
+                let declared = channel.queue_declare(queue.into(), options, table).await;
+                (declared, began.elapsed())
+            });
+            let Ok((declared, took)) = declared else { return false };
+            let declared = declared.unwrap();
+            counts = (declared.message_count(), declared.consumer_count());
+            // So late that may be no answer.
+            counts != (0, 0) || took < QUORUM_TIMEOUT
         });
-        let declared = declared.unwrap().unwrap();
-        (declared.message_count(), declared.consumer_count())
+        counts
+    }
+
+    /// Of the first message that a stream still has.
+    pub fn first_offset(&self, stream: &str) -> Option<i64> {
+        let found: lapin::Result<lapin::Result<_>> = self.on_channel(async |channel| {
+            channel.basic_qos(1, BasicQosOptions::default()).await?;
+            let mut table = FieldTable::default();
+            table.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
+            let options = BasicConsumeOptions::default();
+            let consuming = channel.basic_consume(stream.into(), "".into(), options, table);
+            let first = consuming.await?.next().await.transpose()?;
+            let headers = first.and_then(|first| first.properties.headers().clone());
+            Ok(headers.and_then(|headers| headers.inner().get("x-stream-offset").cloned()))
+        });
+        match found.unwrap().unwrap() {
+            Some(AMQPValue::LongLongInt(offset)) => Some(offset),
+            _ => None,
+        }
     }
 
     /// Publishes persistent messages and waits until the broker has them.

@@ -61,7 +61,7 @@ fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
     let pointd = setup.start();
     pointd.wait_until("the letters", PATIENCE, |pointd| total(pointd) == COUNT as u64);
     // It is counted at each attempt, so the last ones show at the next.
-    pointd.wait_until("the failure", PATIENCE, |pointd| {
+    pointd.wait_until("the failure", LONG, |pointd| {
         let shown = forwarding(pointd);
         shown["state"] == "failing" && shown["pending"] == COUNT
     });
@@ -91,7 +91,10 @@ fn told(pointd: &Pointd) {
     assert!(forwarding(pointd)["failing_since"].as_u64().is_some_and(|since| since > 0));
     assert!(pointd.metric("pointd_dead_letters_forward_failures_total") >= Some(1.0));
     assert_eq!(pointd.get_status("/readyz"), Some(200));
-    assert_eq!(pointd.get("/sources")["result"]["sources"][0]["state"], "running");
+    // It may have paused for a moment, behind so many.
+    pointd.wait_until("the source to run", PATIENCE, |pointd| {
+        pointd.get("/sources")["result"]["sources"][0]["state"] == "running"
+    });
 }
 
 /// Each at least once; the first time each, in order; each whole.
@@ -127,15 +130,14 @@ fn letters_reach_a_kafka_topic() {
     target.create_topic("dead", 1);
     let setup = Setup::new();
     let bootstrap = target.bootstrap();
-    setup.configure(&kafka_source(
-        kafka,
-        "sick",
-        "",
-        &format!(
+    let configure = |properties: &str| {
+        let target = format!(
             "[dead_letters.forward.kafka]\nbrokers = \"{bootstrap}\"\ntopic = \"dead\"\n\
-             [dead_letters.forward.kafka.properties]\n\"message.timeout.ms\" = \"3000\"\n"
-        ),
-    ));
+             [dead_letters.forward.kafka.properties]\n{properties}"
+        );
+        setup.configure(&kafka_source(kafka, "sick", "", &target));
+    };
+    configure("\"message.timeout.ms\" = \"3000\"\n");
     poison(kafka, "sick");
     target.stop();
     let pointd = through_it_all(&setup, || target.restart());
@@ -148,6 +150,8 @@ fn letters_reach_a_kafka_topic() {
     // They stay, and are not sent again at the next start.
     assert_eq!(total(&pointd), COUNT as u64);
     assert!(pointd.terminate().success());
+    // From here on each is counted: a broker that is slow is no reason to send one twice.
+    configure("");
     let pointd = setup.start();
     pointd.wait_until("nothing to do", PATIENCE, |pointd| forwarding(pointd)["state"] == "idle");
     kafka.publish("sick", 0, ["poison 900"]);
@@ -169,7 +173,7 @@ pub fn of_topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
         end = consumer.fetch_watermarks(topic, 0, look).ok();
         end.is_some()
     });
-    let (end, mut sent, deadline) = (end.unwrap().1, Vec::new(), Instant::now() + PATIENCE);
+    let (end, mut sent, deadline) = (end.unwrap().1, Vec::new(), Instant::now() + LONG);
     while sent.len() < end as usize {
         assert!(Instant::now() < deadline, "{} of {end} letters were read", sent.len());
         let Some(Ok(message)) = consumer.poll(look) else { continue };
@@ -323,10 +327,9 @@ fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
     // A broker that is short of memory says so, and takes nothing until it no longer is.
     target.memory_alarm(true);
     kafka.publish("ill", 0, ["poison"]);
-    let soon = Duration::from_secs(40);
-    pointd.wait_until("the failure", soon, |it| forwarding(it)["state"] == "failing");
-    let shown = forwarding(&pointd);
-    assert!(shown["error"].as_str().is_some_and(|it| it.contains("blocks publishers")), "{shown}");
+    pointd.wait_until("the failure", LONG, |it| {
+        forwarding(it)["error"].as_str().is_some_and(|error| error.contains("blocks publishers"))
+    });
     told(&pointd);
     target.memory_alarm(false);
     pointd.wait_until("its end", LONG, |it| total(it) == 0 && forwarding(it)["state"] == "idle");
@@ -334,7 +337,7 @@ fn letters_reach_an_amqp_exchange_and_are_dropped_after_that() {
     // The connection goes while there is nothing to do.
     target.close_connections();
     kafka.publish("ill", 0, ["poison"]);
-    pointd.wait_until("one more", LONG, |_| target.ready("dead") == 2);
+    pointd.wait_until("one more", LONG, |_| target.ready("dead") >= 2);
     assert!(pointd.terminate().success());
 }
 

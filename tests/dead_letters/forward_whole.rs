@@ -100,7 +100,8 @@ fn no_header_is_lost_on_the_way_from_kafka_to_rabbitmq() {
         it.metric("pointd_dead_letters_forwarded_total") == Some(2.0) && total(it) <= 1
     });
     assert_eq!(letters(&pointd)[0]["position"]["offset"], 1);
-    assert_eq!(pointd.metric("pointd_dead_letters_forward_incomplete_total"), Some(1.0));
+    let incomplete = "pointd_dead_letters_forward_incomplete_total";
+    assert_eq!(pointd.metric_at_least(incomplete, 1.0), 1.0);
     let sent = of_queue(rabbit, "twice-dead");
     let header = |name: &str| std::str::from_utf8(&sent[0].headers[name]).unwrap();
     for (name, value) in [

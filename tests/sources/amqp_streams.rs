@@ -75,7 +75,7 @@ fn a_stream_is_read_once_over_lost_connections_and_restarts() {
     assert_eq!(starts(&bench), [Mark::Next(Offset(0))]);
     rabbit.close_connections();
     until("the reconnect", LIMIT, || {
-        bench.metrics.source.reconnects.with_label_values(&["test"]).get() == 1
+        bench.metrics.source.reconnects.with_label_values(&["test"]).get() >= 1
     });
     rabbit.publish(&queue, numbers(100..120));
     bench.wait_for_messages(120);
@@ -154,6 +154,8 @@ fn what_retention_took_halts_the_stream_until_an_operator_accepts_it() {
     for round in 0..20 {
         rabbit.publish(&queue, (0..50).map(|number| format!("{round} {number} {:01000}", 0)));
     }
+    // The broker deletes in its own time: of a thousand a tenth may stay, and two files.
+    until("the retention", LIMIT, || rabbit.first_offset(&queue) > Some(500));
     let mut settings = stream_settings(rabbit, &queue);
     let bench = Bench::new(Kind::Amqp, true);
     bench.set_known(1);
@@ -217,8 +219,9 @@ fn who_accepts_a_gap_is_answered_when_that_is_in_the_log() {
     // It outgrows our offset while nobody decides, and the connection is lost.
     rabbit.publish(&queue, numbers(10..120));
     let reconnects = bench.metrics.source.reconnects.with_label_values(&["test"]);
+    let before = reconnects.get();
     proxy.cut();
-    until("the reconnect", LIMIT, || reconnects.get() == 1);
+    until("the reconnect", LIMIT, || reconnects.get() > before);
     wait_for_halt(&bench, "made anew");
     assert_eq!((bench.report().state, bench.message_count()), (State::Running, 0));
     for (topic, partition) in [(Some("another"), None), (None, Some(0))] {
@@ -236,8 +239,9 @@ fn who_accepts_a_gap_is_answered_when_that_is_in_the_log() {
     assert_eq!((starts(&bench), *number), (vec![Mark::Next(Offset(0))], 1));
     assert!(answered.try_recv().is_err(), "answered, and not in the log");
     // A lost connection does not forget who waits.
+    let before = reconnects.get();
     proxy.cut();
-    until("the next reconnect", LIMIT, || reconnects.get() == 2);
+    until("the next reconnect", LIMIT, || reconnects.get() > before);
     bench.watermark.raise(1);
     let done = answered.recv_timeout(LIMIT).unwrap().unwrap();
     assert!(done[0].contains("goes on at offset 0"), "{done:?}");
@@ -279,7 +283,8 @@ fn the_end_of_a_stream_is_told_also_while_nothing_is_read() {
     rabbit.publish(&queue, numbers(100..150));
     ends_at(150);
     let shown = bench.metrics.source.end_offset.with_label_values(&["test", &queue, "-"]);
-    assert_eq!(shown.get(), 150);
+    // A moment after the report.
+    until("the end's gauge", LIMIT, || shown.get() == 150);
     bench.set_pressure(None);
     bench.wait_for_messages(150);
     // Between two looks it is what was delivered, at least.

@@ -14,8 +14,9 @@ const MIB: u64 = 1 << 20;
 const QUEUE_BYTES: u64 = 4 * MIB;
 /// Points that each slow message looks at.
 const LOOKED_AT: u64 = 10_000;
-/// For how long the slow messages keep the applier busy, about.
-const BUSY: Duration = Duration::from_secs(10);
+/// For how long the slow messages keep the applier busy, about. All that is looked at meanwhile
+/// must find the time, on a slow machine too.
+const BUSY: Duration = Duration::from_secs(20);
 /// Points behind them, 4 KiB each.
 const BEHIND: u64 = 24_000;
 
@@ -52,14 +53,18 @@ fn section(kafka: &Kafka, rabbit: &RabbitMq, name: &str) -> String {
     )
 }
 
-/// How many of them keep the applier busy for [`BUSY`] on this machine.
+/// How many of them keep the applier busy for [`BUSY`] on this machine. A stall or a slow disk
+/// while one is measured would make them too few: the quickest counts, without its fsync.
 fn slow_messages(pointd: &Pointd) -> u64 {
-    let began = Instant::now();
-    for _round in 0..3 {
+    let fsyncs = || pointd.metric("pointd_wal_fsync_seconds_sum").unwrap();
+    let rounds = (0..3).map(|_| {
+        let (began, before) = (Instant::now(), fsyncs());
         let done = pointd.post("/collections/c/points/delete?wait=true", &slow());
         assert_eq!(done["status"], "ok", "{done}");
-    }
-    let one = began.elapsed().as_secs_f64() / 3.0;
+        let took = began.elapsed().as_secs_f64();
+        took - (fsyncs() - before)
+    });
+    let one = rounds.fold(f64::INFINITY, f64::min).max(0.001);
     (BUSY.as_secs_f64() / one).ceil() as u64
 }
 
@@ -78,6 +83,9 @@ fn a_slow_applier_stops_the_sources_within_bounded_memory_and_they_go_on_by_them
     let slow_count = slow_messages(&pointd);
     let before = pointd.resident_bytes();
 
+    // All of it is there before the first is taken: else the slow ones are through before the last
+    // comes.
+    pointd.freeze();
     let one = json!({"collection": "c", "delete": slow()}).to_string();
     let rounds = vec![one; slow_count as usize];
     // Half of them from each, and what comes behind.
@@ -88,6 +96,7 @@ fn a_slow_applier_stops_the_sources_within_bounded_memory_and_they_go_on_by_them
     rabbit.publish(&name, behind.clone().filter(|id| id % 2 == 0).map(large));
     let odd: Vec<String> = behind.filter(|id| id % 2 == 1).map(large).collect();
     kafka.publish(&name, 0, odd.iter().map(String::as_bytes));
+    pointd.thaw();
 
     let presses = "pointd_source_pressure{reason=\"applier_behind\"}";
     pointd.wait_until("the pressure", PATIENCE, |pointd| pointd.metric(presses) == Some(1.0));
@@ -105,13 +114,15 @@ fn a_slow_applier_stops_the_sources_within_bounded_memory_and_they_go_on_by_them
     assert!(held < 48 * MIB, "{held}");
 
     let everything = LOOKED_AT + BEHIND - 1;
-    pointd.wait_until("the rest", 2 * PATIENCE, |pointd| pointd.count("c") == everything);
+    pointd.wait_until("the rest", 5 * PATIENCE, |pointd| pointd.count("c") == everything);
     pointd.wait_until("the acks", PATIENCE, |_| rabbit.ready(&name) == 0);
     // Given back would be applied twice where it was not logged, and known where it was.
     let again = "pointd_source_duplicates_total{partition=\"-\"";
     assert!(!pointd.text("/metrics").contains(again), "something was given back");
     // The collection, three measured writes and the delete are operations too.
-    let operations = pointd.metric("pointd_applied_records{kind=\"operations\"}").unwrap();
-    assert_eq!(operations as u64, LOOKED_AT + BEHIND + slow_count + 5, "something came twice");
-    assert_eq!(pointd.metric(presses), Some(0.0));
+    let operations = "pointd_applied_records{kind=\"operations\"}";
+    let expected = (LOOKED_AT + BEHIND + slow_count + 5) as f64;
+    assert_eq!(pointd.metric_at_least(operations, expected), expected, "something came twice");
+    // The appender looks now and then.
+    pointd.wait_until("the relief", PATIENCE, |pointd| pointd.metric(presses) == Some(0.0));
 }

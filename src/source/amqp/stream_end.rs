@@ -10,6 +10,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::{Channel, Consumer};
 use tokio::task::JoinHandle;
@@ -25,6 +26,9 @@ use crate::position::Offset;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// After so long a look has found nothing: a chunk that comes more slowly tells no end.
 const LOOK_MAX: Duration = Duration::from_secs(60);
+/// Between two looks no more than this counts: the process may have stood still, and what came
+/// meanwhile is not read yet.
+const WAIT_MAX: Duration = Duration::from_millis(100);
 /// So many looks in a row may find another end than was reached: the node that is asked may lag.
 /// Connecting again is cheap, and looks at the stream from both ends.
 const STRANGE_LOOKS_MAX: u32 = 3;
@@ -130,17 +134,50 @@ pub(super) async fn read_to_end(
     enough: impl Fn(Offset, Duration) -> bool,
 ) -> Result<Option<Offset>, String> {
     let told = |error: lapin::Error| error.to_string();
-    let (mut end, since) = (None, Instant::now());
-    while let Ok(next) = tokio::time::timeout(pause(end), consumer.next()).await {
+    let (mut end, mut clock) = (None, Clock::new());
+    while let Some(next) = next_within(consumer, pause(end), &mut clock).await {
         let delivery = next.ok_or("the broker cancelled the consumer")?.map_err(told)?;
         end = stream_offset(&delivery).map(|offset| Offset(offset.0 + 1));
-        if end.is_some_and(|end| enough(end, since.elapsed())) {
+        if end.is_some_and(|end| enough(end, clock.ran())) {
             break;
         }
         // Credit for the rest of the chunk.
         delivery.acker.ack(BasicAckOptions::default()).await.map_err(told)?;
     }
     Ok(end)
+}
+
+/// `None` if nothing comes for `pause`.
+async fn next_within(
+    consumer: &mut Consumer,
+    pause: Duration,
+    clock: &mut Clock,
+) -> Option<Option<lapin::Result<Delivery>>> {
+    let began = clock.ran();
+    while clock.ran() - began < pause {
+        if let Ok(next) = tokio::time::timeout(WAIT_MAX, consumer.next()).await {
+            return Some(next);
+        }
+    }
+    None
+}
+
+/// Counts the time in which the process ran.
+struct Clock {
+    looked: Instant,
+    ran: Duration,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock { looked: Instant::now(), ran: Duration::ZERO }
+    }
+
+    fn ran(&mut self) -> Duration {
+        let looked = std::mem::replace(&mut self.looked, Instant::now());
+        self.ran += (self.looked - looked).min(WAIT_MAX);
+        self.ran
+    }
 }
 
 /// The end of a look.

@@ -20,6 +20,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// the queue that need not be a fault of ours, and connecting again costs a redelivery. Where
 /// none ever was, another consumer is the active one and this one stands by.
 const IDLE_LOOKS_MAX: u32 = 6;
+/// For so many looks in a row the queue may have neither a message nor a consumer: of a quorum
+/// queue whose leader does not answer within a quarter of a second the broker says that, too.
+const EMPTY_LOOKS_MAX: u32 = 3;
 
 /// A session that notices a loss by itself ends sooner, after it has given out what it holds.
 const LOST_FOR: Duration = Duration::from_secs(20);
@@ -45,6 +48,7 @@ pub struct Watch {
     /// Deliveries taken until the last look.
     taken: u64,
     idle_looks: u32,
+    empty_looks: u32,
 }
 
 /// A question under way. Its answer comes behind all that the broker has sent, so on a slow line
@@ -68,13 +72,16 @@ impl Asking {
 
 impl Watch {
     pub fn new() -> Watch {
-        Watch { due: Instant::now() + INTERVAL, asking: None, taken: 0, idle_looks: 0 }
+        let due = Instant::now() + INTERVAL;
+        Watch { due, asking: None, taken: 0, idle_looks: 0, empty_looks: 0 }
     }
 
     /// What is wrong, if something is. `consumers` and `waiting` are the broker's, `taken` are
     /// the deliveries of this session, `room` says that more could be delivered.
     fn judge(&mut self, consumers: u32, waiting: u32, taken: u64, room: bool) -> Option<String> {
-        if consumers == 0 {
+        let empty = consumers == 0 && waiting == 0;
+        self.empty_looks = if empty { self.empty_looks + 1 } else { 0 };
+        if consumers == 0 && (!empty || self.empty_looks >= EMPTY_LOOKS_MAX) {
             return Some("the broker has lost the queue's consumer without a word".into());
         }
         let idle = waiting > 0 && room && taken > 0 && taken == self.taken;
@@ -136,7 +143,12 @@ mod tests {
         let mut watch = Watch::new();
         let standby = (0..100).map(|_| watch.judge(2, 7, 0, true)).find(Option::is_some);
         assert_eq!(standby, None, "another consumer is the active one");
-        assert!(watch.judge(0, 0, 0, true).is_some());
+        assert!(watch.judge(0, 7, 0, true).is_some());
+        for (consumers, gone) in
+            [(0, false), (0, false), (1, false), (0, false), (0, false), (0, true)]
+        {
+            assert_eq!(watch.judge(consumers, 0, 0, true).is_some(), gone, "{consumers}");
+        }
         for look in 1..=20 {
             assert_eq!(watch.judge(1, 7, look, true), None, "deliveries come");
             assert_eq!(watch.judge(1, 0, look, true), None, "nothing waits");
