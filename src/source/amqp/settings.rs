@@ -8,7 +8,7 @@ use lapin::uri::AMQPUri;
 use serde::{Deserialize, Serialize};
 
 use super::StreamStart;
-use super::access::Access;
+use super::access::{Access, AccessError};
 use crate::source::GapPolicy;
 
 /// As many deliveries of a queue the log remembers.
@@ -190,6 +190,11 @@ impl AmqpSettings {
             return Err(Prefetch(self.prefetch));
         }
         Ok(())
+    }
+
+    /// Whether every file that is named can be read.
+    pub fn read_files(&self) -> Result<(), AccessError> {
+        self.access().read_files()
     }
 
     pub(super) fn access(&self) -> Access<'_> {
