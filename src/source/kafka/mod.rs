@@ -48,6 +48,7 @@ mod stop;
 mod tests;
 mod topics;
 mod turns;
+mod unseen;
 
 use std::thread::JoinHandle;
 

@@ -66,7 +66,7 @@ fn run_later(source: KafkaSource, wiring: Wiring, fault: ClientFault) {
         return wiring.status.set_state(State::Stopped);
     };
     tracing::info!(source = name, "the Kafka client is made");
-    wiring.status.set_state(State::Starting);
+    wiring.status.starting("connecting");
     match begin(source, wiring, clients) {
         Ok(consume) => consume.run(),
         // A source that ends by itself ends the daemon.
