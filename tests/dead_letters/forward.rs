@@ -83,6 +83,7 @@ fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
         shown["pending"] == 0 && shown["state"] == "idle"
     });
     assert_eq!(pointd.metric("pointd_dead_letters_forward_pending"), Some(0.0));
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_failing"), Some(0.0));
     pointd
 }
 
@@ -90,6 +91,7 @@ fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
 fn told(pointd: &Pointd) {
     assert!(forwarding(pointd)["failing_since"].as_u64().is_some_and(|since| since > 0));
     assert!(pointd.metric("pointd_dead_letters_forward_failures_total") >= Some(1.0));
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_failing"), Some(1.0));
     assert_eq!(pointd.get_status("/readyz"), Some(200));
     assert_eq!(pointd.get("/sources")["result"]["sources"][0]["state"], "running");
 }
