@@ -169,8 +169,13 @@ fn at_the_bound(name: &str, bound: &str, bytes: usize) {
 /// What the alert ahead of the bound looks at.
 fn at_their_bound(pointd: &Pointd) -> bool {
     let of = |name| pointd.metric(name).unwrap_or(0.0);
-    let count = of("pointd_dead_letters") / of("pointd_dead_letters_max");
-    count.max(of("pointd_dead_letter_bytes") / of("pointd_dead_letter_bytes_max")) >= 1.0
+    let (count_max, bytes_max) =
+        (of("pointd_dead_letters_max"), of("pointd_dead_letter_bytes_max"));
+    let (count, bytes) = (of("pointd_dead_letters"), of("pointd_dead_letter_bytes"));
+    count_max > 0.0
+        && bytes_max > 0.0
+        && (count / count_max).max(bytes / bytes_max) >= 1.0
+        && bytes > 0.0
 }
 
 fn goes_on(pointd: &Pointd, feed: &Feed<'_>, mut seen: Vec<String>) {

@@ -234,6 +234,7 @@ fn a_letter_that_the_target_refuses_holds_up_those_behind_it_until_it_is_dropped
     assert!(dropped.well, "{}{}", dropped.out, dropped.error);
     pointd.wait_until("the rest", LONG, |pointd| forwarding(pointd)["state"] == "idle");
     assert_eq!(sent(), [0, 1, 2, 4, 5, 6].map(value));
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_failing"), Some(0.0));
     assert_eq!(pointd.metric("pointd_dead_letters_forward_skipped_total"), Some(1.0));
     assert_eq!(pointd.metric("pointd_dead_letters_forwarded_total"), Some(6.0));
 }
