@@ -1,6 +1,7 @@
 //! One test binary: it links FAISS and librdkafka once instead of twenty times.
 
 mod brokers;
+mod clients;
 mod contract;
 mod cpu;
 mod dead_letters;

@@ -89,10 +89,15 @@ impl Setup {
 
     /// Starts it, expects it to end by itself with a failure, and gives what it said.
     pub fn start_refused(&self) -> String {
+        self.start_refused_with().1
+    }
+
+    /// Likewise, behind its exit code.
+    pub fn start_refused_with(&self) -> (Option<i32>, String) {
         let mut pointd = self.spawn();
         let status = pointd.wait_exit(PATIENCE);
         assert!(!status.success(), "it started: {}", pointd.log_text());
-        pointd.log_text()
+        (status.code(), pointd.log_text())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use crossbeam_channel::RecvTimeoutError;
+use prometheus::IntGaugeVec;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
@@ -12,7 +13,7 @@ use super::body::{self, Json};
 use super::error::ApiError;
 use super::{Context, Doors};
 use crate::catalog::StreamProgress;
-use crate::metrics::stream_labels;
+use crate::metrics::{SourceMetrics, stream_labels};
 use crate::position::{Offset, Stream, UnixMillis};
 use crate::source::Order;
 use crate::source::status::{Kind, SourceReport, State as SourceState, StreamReport, StreamState};
@@ -90,8 +91,12 @@ struct SourceView {
     state: ShownState<SourceState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     commit_error: Option<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    missing_topics: BTreeSet<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     refused_topics: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_consumers: Option<u32>,
     streams: Vec<StreamView>,
 }
 
@@ -151,7 +156,9 @@ pub(super) fn metrics(doors: &Doors) -> String {
     let mut progress = by_stream(doors.catalog.progress());
     let mut assigned = BTreeSet::new();
     let metrics = &doors.metrics.source;
-    for SourceReport { source, state, streams, .. } in reports {
+    for report in reports {
+        troubles(metrics, &report);
+        let SourceReport { source, state, streams, .. } = report;
         for name in SourceState::NAMES {
             let is = i64::from(state.name() == name);
             metrics.state.with_label_values(&[source.as_str(), name]).set(is);
@@ -171,6 +178,21 @@ pub(super) fn metrics(doors: &Doors) -> String {
         }
     }
     doors.metrics.render_assigned(&assigned)
+}
+
+/// What a source of that kind can have.
+fn troubles(metrics: &SourceMetrics, report: &SourceReport) {
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let set = |gauges: &IntGaugeVec, value| gauges.with_label_values(&[&report.source]).set(value);
+    match report.kind {
+        Kind::Kafka => {
+            set(&metrics.topics_missing, count(report.missing_topics.len()));
+            set(&metrics.topics_refused, count(report.refused_topics.len()));
+            set(&metrics.commit_refused, report.commit_error.is_some().into());
+        }
+        Kind::Amqp => set(&metrics.other_consumers, report.other_consumers.into()),
+        Kind::Embedded => {}
+    }
 }
 
 fn by_stream(progress: Vec<StreamProgress>) -> BTreeMap<Arc<Stream>, StreamProgress> {
@@ -210,7 +232,9 @@ fn join(sources: &dyn Sources, progress: Vec<StreamProgress>, now: UnixMillis) -
             kind: Some(report.kind),
             state: ShownState::Told(report.state),
             commit_error: report.commit_error,
+            missing_topics: report.missing_topics,
             refused_topics: report.refused_topics,
+            other_consumers: Some(report.other_consumers).filter(|others| *others > 0),
             streams,
         });
     }
@@ -224,7 +248,9 @@ fn join(sources: &dyn Sources, progress: Vec<StreamProgress>, now: UnixMillis) -
                 kind: None,
                 state: ShownState::Remembered { state: "not_configured" },
                 commit_error: None,
+                missing_topics: BTreeSet::new(),
                 refused_topics: BTreeMap::new(),
+                other_consumers: None,
                 streams: vec![stream],
             }),
         }

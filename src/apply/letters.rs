@@ -115,6 +115,12 @@ impl Letters {
         if self.changes == changes {
             return;
         }
+        let shown = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let (metrics, (count_max, bytes_max)) =
+            (&self.metrics.letters, catalog.dead_letter_bounds());
+        metrics.bytes.set(shown(catalog.dead_letter_bytes()));
+        metrics.count_max.set(shown(count_max as u64));
+        metrics.bytes_max.set(shown(bytes_max));
         let (kept, gauge) = (catalog.dead_letters_kept(), &self.metrics.letters.kept);
         for ((source, reason), count) in &kept {
             gauge.with_label_values(&[source.as_str(), reason]).set(*count as i64);

@@ -65,6 +65,16 @@ impl Catalog {
         self.state().dead_letters.len()
     }
 
+    /// What they take, as their bound counts it.
+    pub fn dead_letter_bytes(&self) -> u64 {
+        self.state().dead_letters.bytes()
+    }
+
+    /// How many may be kept, and how many bytes of them.
+    pub fn dead_letter_bounds(&self) -> (usize, u64) {
+        (self.options.dead_letters_max, self.options.dead_letter_bytes_max)
+    }
+
     /// Whether intake must stop, because no dead letter is ever dropped in silence. What is in
     /// the log already is applied all the same, so the bounds are passed by what was on its way.
     pub fn dead_letters_full(&self) -> bool {

@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tracing::{info, warn};
 
 use super::{CommandError, ConfigArgs, log, sample};
-use crate::config::{self, SampleSettings};
+use crate::config::{self, Files, SampleSettings};
 use crate::daemon::Daemon;
 use crate::position::Seq;
 use crate::shutdown::Shutdown;
@@ -25,7 +25,8 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), CommandError> {
-    let settings = config::load(&args.config.config, &args.config.overrides())?;
+    let config = &args.config;
+    let settings = config::load_with_clients(&config.config, &config.overrides(), Files::May)?;
     log::start(&settings.log)?;
     let reject: BTreeSet<Seq> = args.reject_seq.iter().copied().map(Seq).collect();
     let daemon = Daemon::start(&settings, &reject)?;

@@ -64,8 +64,14 @@ fn print(listed: &Value, out: &mut impl Write) -> io::Result<()> {
     for source in listed["sources"].as_array().into_iter().flatten() {
         let (name, kind) = (text(&source["source"]), text(&source["kind"]));
         writeln!(out, "{name} ({kind}) {}", state(source))?;
+        for topic in source["missing_topics"].as_array().into_iter().flatten() {
+            writeln!(out, "  {:<30} does not exist", text(topic))?;
+        }
         for (topic, why) in source["refused_topics"].as_object().into_iter().flatten() {
             writeln!(out, "  {topic:<30} refused: {}", text(why))?;
+        }
+        if let Some(others) = source["other_consumers"].as_u64() {
+            writeln!(out, "  other consumers of the queue: {others}")?;
         }
         for stream in source["streams"].as_array().into_iter().flatten() {
             let place = match stream["queue"].as_str() {
@@ -133,6 +139,7 @@ mod tests {
         let out = printed(json!({
             "source": "orders", "kind": "kafka", "state": "paused", "why": "the disk is full",
             "since": 1_769_860_800_000_u64, "refused_topics": {"secret": "no rights"},
+            "missing_topics": ["nowhere"], "other_consumers": 2,
             "streams": [{"topic": "points", "partition": 3, "state": "unreadable",
                 "since": 1_769_860_801_000_u64, "error": "no rights either", "lag_seconds": null}],
         }));
@@ -140,6 +147,9 @@ mod tests {
         assert!(out.starts_with(state), "{out}");
         let refused = out.lines().find(|line| line.trim_start().starts_with("secret"));
         assert!(refused.is_some_and(|line| line.ends_with(" refused: no rights")), "{out}");
+        let missing = out.lines().find(|line| line.trim_start().starts_with("nowhere"));
+        assert!(missing.is_some_and(|line| line.ends_with(" does not exist")), "{out}");
+        assert!(out.contains("  other consumers of the queue: 2\n"), "{out}");
         let state = " unreadable since 2026-01-31T12:00:01Z: no rights either  durable -";
         assert!(out.contains(state) && out.ends_with("lag_seconds -\n"), "{out}");
     }

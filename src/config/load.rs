@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use config::{Environment, File, FileFormat};
 use serde_json::Value;
 
-use super::Settings;
+use super::clients::Files;
+use super::settings::Settings;
 
 /// `POINTD__API__LISTEN` overrides `api.listen`.
 const PREFIX: &str = "POINTD";
@@ -33,6 +34,24 @@ struct Origins<'a> {
 
 /// Loads and validates.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Settings, ConfigError> {
+    loaded(file, overrides).map(|(settings, _)| settings)
+}
+
+/// Likewise, and makes each client that will be needed, without asking a broker.
+pub fn load_with_clients(
+    file: &Path,
+    overrides: &Overrides,
+    files: Files,
+) -> Result<Settings, ConfigError> {
+    let (settings, origins) = loaded(file, overrides)?;
+    settings.try_clients(files).map_err(|(key, detail)| origins.invalid(&key, detail))?;
+    Ok(settings)
+}
+
+fn loaded<'a>(
+    file: &'a Path,
+    overrides: &'a Overrides,
+) -> Result<(Settings, Origins<'a>), ConfigError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
     let origins = Origins {
@@ -50,7 +69,7 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Settings, ConfigError>
         origins.invalid(&unknown_key(&path, &detail), detail)
     })?;
     settings.validate().map_err(|(key, detail)| origins.invalid(&key, detail))?;
-    Ok(settings)
+    Ok((settings, origins))
 }
 
 fn merge(

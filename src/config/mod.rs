@@ -4,6 +4,7 @@
 //! cannot work, and says which file or variable a wrong value came from and what would be
 //! right. Nothing is guessed: an unknown key is an error.
 
+mod clients;
 mod dead_letters;
 mod load;
 mod mask;
@@ -12,8 +13,9 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use clients::Files;
 pub use dead_letters::DeadLetterSettings;
-pub use load::{ConfigError, Overrides, load};
+pub use load::{ConfigError, Overrides, load, load_with_clients};
 pub use mask::render_masked;
 pub use settings::{
     CollectionSettings, LogFormat, LogSettings, SampleSettings, Settings, ShutdownSettings,

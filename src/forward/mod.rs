@@ -146,6 +146,9 @@ impl Forwarder {
             }
             self.look();
             let step = self.step().await;
+            if step.is_ok() {
+                self.lines.metrics.letters.forward_failing.set(0);
+            }
             match step {
                 Ok(true) => {
                     self.failures = 0;
@@ -257,6 +260,7 @@ impl Lines {
     /// Counted, and told once.
     fn failing(&self, error: &str) {
         self.metrics.letters.forward_failures.inc();
+        self.metrics.letters.forward_failing.set(1);
         if self.status.failing(error) {
             tracing::warn!(error, "dead letters cannot be forwarded; trying again");
         }

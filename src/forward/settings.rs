@@ -7,7 +7,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
 
 use crate::source::amqp::{Access, InvalidAmqpSettings, Url};
-use crate::source::kafka::{Properties, check_client};
+use crate::source::kafka::{ClientFault, Properties, check_client, try_producer};
 
 /// Where dead letters are sent: exactly one of `kafka` and `amqp`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +100,18 @@ impl ForwardSettings {
             (Some(kafka), None) => kafka.validate(),
             (None, Some(amqp)) => amqp.validate(),
             _ => Err(InvalidForwardSettings::Targets),
+        }
+    }
+
+    /// Whether a connection can be made of it as far as no broker need be asked, and to what.
+    pub fn try_client(&self) -> (&'static str, Result<(), ClientFault>) {
+        match (&self.kafka, &self.amqp) {
+            (Some(kafka), _) => ("kafka", try_producer(&kafka.client_config())),
+            (None, Some(amqp)) => {
+                let read = amqp.access().read_files();
+                ("amqp", read.map_err(|error| ClientFault::File(error.to_string())))
+            }
+            (None, None) => ("kafka", Ok(())),
         }
     }
 

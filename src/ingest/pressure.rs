@@ -166,6 +166,7 @@ impl Valve {
         let Some(free) = (self.gauges.disk_free_bytes)() else { return };
         self.metrics.wal.disk_free_bytes.set(free as i64);
         let reserve = (self.gauges.reserve_bytes)();
+        self.metrics.wal.disk_reserve_bytes.set(i64::try_from(reserve).unwrap_or(i64::MAX));
         // What a checkpoint frees must not make sources fetch until it is used up again.
         let resume = reserve.saturating_add(reserve / 10).saturating_add(self.gauges.resume_bytes);
         let full = match self.disk_full.load(Ordering::Acquire) {
@@ -256,6 +257,7 @@ mod tests {
         assert_eq!(valve.pressure(0.0), Some(Pressure::DiskFull));
         let gauge = metrics.source.pressure.with_label_values(&["disk_full"]);
         assert_eq!((gauge.get(), metrics.wal.disk_free_bytes.get()), (1, 99));
+        assert_eq!(metrics.wal.disk_reserve_bytes.get(), 100);
         assert_eq!(asked.load(Ordering::SeqCst), 1, "no checkpoint was asked for");
         for (bytes, pressed) in [(100, true), (129, true), (130, false), (100, false), (99, true)] {
             free.store(bytes, Ordering::SeqCst);

@@ -6,6 +6,9 @@ use super::Make;
 
 pub struct LetterMetrics {
     pub kept: IntGaugeVec,
+    pub bytes: IntGauge,
+    pub count_max: IntGauge,
+    pub bytes_max: IntGauge,
     pub redriven: IntCounterVec,
     pub dropped: IntCounterVec,
     pub forwarded: IntCounter,
@@ -13,6 +16,7 @@ pub struct LetterMetrics {
     pub forward_skipped: IntCounter,
     pub forward_failures: IntCounter,
     pub forward_pending: IntGauge,
+    pub forward_failing: IntGauge,
 }
 
 pub(super) fn letters(make: &Make<'_>) -> LetterMetrics {
@@ -21,6 +25,18 @@ pub(super) fn letters(make: &Make<'_>) -> LetterMetrics {
             "pointd_dead_letters_kept",
             "Dead letters kept, by source and reason.",
             &["source", "reason"],
+        ),
+        bytes: make.gauge(
+            "pointd_dead_letter_bytes",
+            "What the dead letters that are kept take, as their bound counts it.",
+        ),
+        count_max: make.gauge(
+            "pointd_dead_letters_max",
+            "The bound of the dead letters kept: storage.dead_letters_max.",
+        ),
+        bytes_max: make.gauge(
+            "pointd_dead_letter_bytes_max",
+            "The bound of their bytes: storage.dead_letter_bytes_max.",
         ),
         redriven: make.counters(
             "pointd_dead_letters_redriven_total",
@@ -52,6 +68,10 @@ pub(super) fn letters(make: &Make<'_>) -> LetterMetrics {
         forward_pending: make.gauge(
             "pointd_dead_letters_forward_pending",
             "Dead letters that are still to be forwarded.",
+        ),
+        forward_failing: make.gauge(
+            "pointd_dead_letters_forward_failing",
+            "1 from an attempt at forwarding that failed to the next one that did not.",
         ),
     }
 }

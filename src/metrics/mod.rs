@@ -70,6 +70,7 @@ pub struct WalMetrics {
     pub checkpoint_failures: IntCounter,
     pub apply_held: IntGauge,
     pub disk_free_bytes: IntGauge,
+    pub disk_reserve_bytes: IntGauge,
 }
 
 /// Per collection (`collection`), and per vector where named so (`vector`).
@@ -255,6 +256,10 @@ fn wal(make: &Make<'_>) -> WalMetrics {
         ),
         disk_free_bytes: make
             .gauge("pointd_disk_free_bytes", "Free space of the data directory's volume."),
+        disk_reserve_bytes: make.gauge(
+            "pointd_disk_reserve_bytes",
+            "With less free than that no source fetches: storage.reserve_bytes.",
+        ),
     }
 }
 

@@ -25,6 +25,10 @@ pub struct SourceMetrics {
     pub pressure: IntGaugeVec,
     pub blocked: IntGaugeVec,
     pub rebuilds: IntCounterVec,
+    pub topics_missing: IntGaugeVec,
+    pub topics_refused: IntGaugeVec,
+    pub commit_refused: IntGaugeVec,
+    pub other_consumers: IntGaugeVec,
 }
 
 /// Received, decoded, duplicates.
@@ -56,6 +60,32 @@ fn offsets(make: &Make<'_>, stream: &[&str]) -> [IntGaugeVec; 4] {
     ]
 }
 
+/// Topics missing, topics refused, commits refused, other consumers.
+fn troubles(make: &Make<'_>) -> [IntGaugeVec; 4] {
+    [
+        make.gauges(
+            "pointd_source_topics_missing",
+            "Topics that a source names and that do not exist.",
+            &["source"],
+        ),
+        make.gauges(
+            "pointd_source_topics_refused",
+            "Topics of which the broker says nothing to a source: no rights, most often.",
+            &["source"],
+        ),
+        make.gauges(
+            "pointd_source_commit_refused",
+            "1 while the broker refuses a source's commits.",
+            &["source"],
+        ),
+        make.gauges(
+            "pointd_source_other_consumers",
+            "Consumers of a queue beside the source, if there have been some for a while.",
+            &["source"],
+        ),
+    ]
+}
+
 fn lag_seconds(make: &Make<'_>, stream: &[&str]) -> GaugeVec {
     let opts = Opts::new(
         "pointd_source_lag_seconds",
@@ -67,8 +97,13 @@ fn lag_seconds(make: &Make<'_>, stream: &[&str]) -> GaugeVec {
 pub(super) fn source(make: &Make<'_>) -> SourceMetrics {
     let stream = &["source", "topic", "partition"];
     let [received, decoded, duplicates] = counts(make, stream);
+    let [topics_missing, topics_refused, commit_refused, other_consumers] = troubles(make);
     let [durable_offset, applied_offset, committed_offset, end_offset] = offsets(make, stream);
     SourceMetrics {
+        topics_missing,
+        topics_refused,
+        commit_refused,
+        other_consumers,
         received,
         decoded,
         duplicates,

@@ -3,9 +3,9 @@
 //! Promise: reading never stops a source, and what is read is at most one batch old. No
 //! promise: that two numbers of one report were taken at the same moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -25,7 +25,10 @@ pub enum Kind {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
     /// Connecting, or waiting for its topics to exist.
-    Starting,
+    Starting {
+        why: String,
+        since: UnixMillis,
+    },
     Running,
     /// Nothing is fetched for the moment; it goes on by itself.
     Paused {
@@ -51,7 +54,7 @@ impl State {
 
     pub fn name(&self) -> &'static str {
         match self {
-            State::Starting => "starting",
+            State::Starting { .. } => "starting",
             State::Running => "running",
             State::Paused { .. } => "paused",
             State::Halted { .. } => "halted",
@@ -63,7 +66,7 @@ impl State {
     /// Whether what the broker said last of ends and what waits still says something.
     pub fn hears_the_broker(&self) -> bool {
         match self {
-            State::Starting | State::Running | State::Paused { .. } => true,
+            State::Starting { .. } | State::Running | State::Paused { .. } => true,
             State::Halted { .. } | State::Reconnecting { .. } | State::Stopped => false,
         }
     }
@@ -92,7 +95,9 @@ pub struct Status {
     kind: Kind,
     state: Mutex<State>,
     commit_error: Mutex<Option<String>>,
+    missing: Mutex<BTreeSet<String>>,
     refused: Mutex<BTreeMap<String, String>>,
+    other_consumers: AtomicU32,
     blocked: AtomicBool,
     streams: Mutex<BTreeMap<Arc<Stream>, Arc<StreamStatus>>>,
 }
@@ -121,9 +126,16 @@ pub struct SourceReport {
     /// Why the broker refused the last commit or ack, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit_error: Option<String>,
+    /// Topics asked for by name that do not exist. They are waited for.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub missing_topics: BTreeSet<String>,
     /// Topics of which the broker says nothing, and why. The others go on.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refused_topics: BTreeMap<String, String>,
+    /// Of a queue: consumers beside this one, if there have been some for a while. Redeliveries
+    /// are not recognised exactly then.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other_consumers: u32,
     /// The broker, short of memory or disk, takes nothing from publishers. Consuming goes on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
@@ -149,6 +161,10 @@ pub struct StreamReport {
     pub last_message_time: Option<UnixMillis>,
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// A panic elsewhere must not hide the status: what is behind these locks is always whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -159,9 +175,14 @@ impl Status {
         Arc::new(Status {
             source: source.into(),
             kind,
-            state: Mutex::new(State::Starting),
+            state: Mutex::new(State::Starting {
+                why: "connecting".into(),
+                since: UnixMillis::now(),
+            }),
             commit_error: Mutex::new(None),
+            missing: Mutex::default(),
             refused: Mutex::default(),
+            other_consumers: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             streams: Mutex::default(),
         })
@@ -193,8 +214,33 @@ impl Status {
         *state = State::Paused { why: why.to_string(), since };
     }
 
+    /// It has not begun to read, from now on unless it did not before.
+    pub fn starting(&self, why: impl fmt::Display) {
+        let mut state = lock(&self.state);
+        let since = match &*state {
+            State::Starting { since, .. } => *since,
+            _ => UnixMillis::now(),
+        };
+        *state = State::Starting { why: why.to_string(), since };
+    }
+
     pub fn set_commit_error(&self, error: Option<String>) {
         *lock(&self.commit_error) = error;
+    }
+
+    /// The topics that do not exist.
+    pub fn set_missing(&self, topics: BTreeSet<String>) {
+        *lock(&self.missing) = topics;
+    }
+
+    /// The topics that do not exist, and those of which the broker says nothing.
+    pub fn unseen(&self) -> (Vec<String>, Vec<String>) {
+        let missing = lock(&self.missing).iter().cloned().collect();
+        (missing, lock(&self.refused).keys().cloned().collect())
+    }
+
+    pub fn set_other_consumers(&self, consumers: u32) {
+        self.other_consumers.store(consumers, Ordering::Relaxed);
     }
 
     /// The topics of which the broker says nothing, and why.
@@ -240,7 +286,9 @@ impl Status {
             kind: self.kind,
             state: self.state(),
             commit_error: lock(&self.commit_error).clone(),
+            missing_topics: lock(&self.missing).clone(),
             refused_topics: lock(&self.refused).clone(),
+            other_consumers: self.other_consumers.load(Ordering::Relaxed),
             blocked: self.blocked.load(Ordering::Relaxed),
             streams,
         }
@@ -324,7 +372,7 @@ mod tests {
     fn every_state_is_among_the_names_as_it_is_printed() {
         let (since, text) = (UnixMillis(1), String::new());
         let states = [
-            State::Starting,
+            State::Starting { why: text.clone(), since },
             State::Running,
             State::Paused { why: text.clone(), since },
             State::Halted { why: text.clone(), since },

@@ -146,6 +146,8 @@ fn at_the_bound(name: &str, bound: &str, bytes: usize) {
     // Behind the writes: whatever was taken before is applied.
     let kept = letters(&pointd).len();
     assert!(kept >= LETTERS_MAX, "{kept}");
+    // They are counted a moment after they can be read.
+    pointd.wait_until("the gauges at their bound", PATIENCE, at_their_bound);
 
     // The brokers keep what comes now, also from a daemon that starts at the bound.
     feed.publish();
@@ -169,6 +171,18 @@ fn at_the_bound(name: &str, bound: &str, bytes: usize) {
     stands(&pointd, &feed);
     assert_eq!(pointd.count("c"), applied);
     goes_on(&pointd, &feed, seen);
+}
+
+/// What the alert ahead of the bound looks at.
+fn at_their_bound(pointd: &Pointd) -> bool {
+    let of = |name| pointd.metric(name).unwrap_or(0.0);
+    let (count_max, bytes_max) =
+        (of("pointd_dead_letters_max"), of("pointd_dead_letter_bytes_max"));
+    let (count, bytes) = (of("pointd_dead_letters"), of("pointd_dead_letter_bytes"));
+    count_max > 0.0
+        && bytes_max > 0.0
+        && (count / count_max).max(bytes / bytes_max) >= 1.0
+        && bytes > 0.0
 }
 
 fn goes_on(pointd: &Pointd, feed: &Feed<'_>, mut seen: Vec<String>) {

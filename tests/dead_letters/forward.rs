@@ -83,6 +83,7 @@ fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
         shown["pending"] == 0 && shown["state"] == "idle"
     });
     assert_eq!(pointd.metric("pointd_dead_letters_forward_pending"), Some(0.0));
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_failing"), Some(0.0));
     pointd
 }
 
@@ -90,6 +91,7 @@ fn through_it_all(setup: &Setup, target_is_back: impl FnOnce()) -> Pointd {
 fn told(pointd: &Pointd) {
     assert!(forwarding(pointd)["failing_since"].as_u64().is_some_and(|since| since > 0));
     assert!(pointd.metric("pointd_dead_letters_forward_failures_total") >= Some(1.0));
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_failing"), Some(1.0));
     assert_eq!(pointd.get_status("/readyz"), Some(200));
     // It may have paused for a moment, behind so many.
     pointd.wait_until("the source to run", PATIENCE, |pointd| {
@@ -236,6 +238,7 @@ fn a_letter_that_the_target_refuses_holds_up_those_behind_it_until_it_is_dropped
     assert!(dropped.well, "{}{}", dropped.out, dropped.error);
     pointd.wait_until("the rest", LONG, |pointd| forwarding(pointd)["state"] == "idle");
     assert_eq!(sent(), [0, 1, 2, 4, 5, 6].map(value));
+    assert_eq!(pointd.metric("pointd_dead_letters_forward_failing"), Some(0.0));
     assert_eq!(pointd.metric("pointd_dead_letters_forward_skipped_total"), Some(1.0));
     assert_eq!(pointd.metric("pointd_dead_letters_forwarded_total"), Some(6.0));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pointd::source::Redelivery;
 use pointd::source::amqp::AmqpSettings;
-use pointd::source::status::Kind;
+use pointd::source::status::{Kind, State};
 
 use super::amqp::{is_reconnecting, settings, start};
 use super::outlet::Bench;
@@ -100,5 +100,29 @@ fn a_broker_that_cannot_be_reached_is_tried_less_and_less_often() {
     bench.wait_for_report("the loss", |report| is_reconnecting(&report.state));
     proxy.refuse(false);
     bench.wait_for_messages(5);
+    bench.stop(source);
+}
+
+#[test]
+fn another_consumer_of_the_queue_is_told_while_it_stays_and_halts_nothing() {
+    let Some(rabbit) = RabbitMq::shared("other consumers") else { return };
+    let queue = unique("shared");
+    rabbit.declare(&queue, true);
+    let mut settings = settings(rabbit, &queue);
+    // It has to stay for four of them.
+    settings.heartbeat = Duration::from_secs(4);
+    let (bench, other) = (Bench::new(Kind::Amqp, true), Bench::new(Kind::Amqp, true));
+    let source = start(&bench, &settings);
+    until("our consumer", LIMIT, || rabbit.consumers(&queue) == 1);
+    let second = start(&other, &settings);
+    for bench in [&bench, &other] {
+        bench.wait_for_report("the other one", |report| {
+            report.other_consumers == 1 && report.state == State::Running
+        });
+    }
+    other.stop(second);
+    bench.wait_for_report("no other", |report| report.other_consumers == 0);
+    rabbit.publish(&queue, numbers(0..10));
+    bench.wait_for_messages(10);
     bench.stop(source);
 }

@@ -47,7 +47,10 @@ fn a_topic_that_may_not_be_read_is_told_and_read_on_once_it_may() {
         });
     };
     is_refused(&named);
-    named.wait_for_report("starting", |report| report.state == State::Starting);
+    named.wait_for_report("starting", |report| {
+        matches!(&report.state, State::Starting { why, .. }
+            if why.contains("the broker says nothing of") && why.contains(&topic))
+    });
     assert_eq!(named.message_count(), 0);
 
     secure.allow(true);

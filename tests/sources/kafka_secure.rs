@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use pointd::source::kafka::KafkaSettings;
-use pointd::source::status::{Kind, State};
+use pointd::source::status::{Kind, SourceReport, State};
 
 use super::outlet::Bench;
-use super::{LIMIT, kafka_settings, numbers, start_kafka, unique, why_halted};
+use super::{LIMIT, accept_gap, kafka_settings, numbers, start_kafka, unique, why_halted};
 use crate::brokers::secure::{PASSWORD, Secure};
 use crate::brokers::until;
 
@@ -26,6 +26,34 @@ fn says(settings: &KafkaSettings, words: &str) {
         matches!(&report.state, State::Reconnecting { error, .. } if error.contains(words))
     });
     bench.stop_at_once(source);
+}
+
+/// Until then it answers orders, and is in nobody's way.
+fn reads_once_the_file_is_there(secure: &Secure, topic: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let late = directory.path().join("late.pem");
+    let bench = Bench::new(Kind::Kafka, true);
+    let source = start_kafka(&bench, &settings(secure, topic, &late, PASSWORD), vec![]);
+    let told = |report: &SourceReport| match &report.state {
+        State::Reconnecting { error, .. } => {
+            error.contains("ssl.ca.location") && error.contains("No such file")
+        }
+        _ => false,
+    };
+    bench.wait_for_report("the missing file", told);
+    let refused = accept_gap(&bench, None, None).unwrap_err();
+    assert!(refused.contains("has not begun"), "{refused}");
+    std::fs::copy(&secure.ca, &late).unwrap();
+    bench.wait_for_messages(50);
+    bench.wait_for_report("running", |report| report.state == State::Running);
+    bench.stop(source);
+
+    let bench = Bench::new(Kind::Kafka, true);
+    let gone = settings(secure, topic, &directory.path().join("gone.pem"), PASSWORD);
+    let source = start_kafka(&bench, &gone, vec![]);
+    bench.wait_for_report("the missing file", told);
+    bench.stop_at_once(source);
+    assert_eq!(bench.report().state, State::Stopped);
 }
 
 #[test]
@@ -53,5 +81,6 @@ fn a_secured_broker_is_read_and_what_it_refuses_is_said() {
     bench.stop(source);
 
     says(&settings(&secure, &topic, &secure.ca, "wrong"), "authentication failed: ");
+    reads_once_the_file_is_there(&secure, &topic);
     says(&settings(&secure, &topic, &secure.other_ca, PASSWORD), "TLS failed: ");
 }

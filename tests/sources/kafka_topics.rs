@@ -139,6 +139,29 @@ fn a_new_source_decides_once_and_for_all_where_it_begins() {
 }
 
 #[test]
+fn a_topic_that_does_not_exist_is_told_and_holds_up_no_other() {
+    let Some(kafka) = Kafka::shared("topics that do not exist") else { return };
+    let mut settings = kafka_settings(&kafka.bootstrap(), &unique("there"));
+    let (there, late) = (settings.topics[0].clone(), unique("late"));
+    settings.topics.push(late.clone());
+    kafka.create_topic(&there, 1);
+    kafka.publish(&there, 0, numbers(0..10));
+    let bench = Bench::new(Kind::Kafka, true);
+    let source = start_kafka(&bench, &settings, vec![]);
+    bench.wait_for_messages(10);
+    bench.wait_for_report("what is missing", |report| {
+        report.state == State::Running && report.missing_topics.iter().eq([&late])
+    });
+    kafka.create_topic(&late, 1);
+    kafka.publish(&late, 0, numbers(10..20));
+    bench.wait_for_messages(20);
+    bench.wait_for_report("nothing missing", |report| report.missing_topics.is_empty());
+    kafka.delete_topic(&there);
+    bench.wait_for_report("what is missing", |report| report.missing_topics.iter().eq([&there]));
+    bench.stop(source);
+}
+
+#[test]
 fn a_message_id_in_the_headers_is_the_messages_identity() {
     let Some(kafka) = Kafka::shared("message ids") else { return };
     let topic = unique("identity");

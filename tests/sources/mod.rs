@@ -3,6 +3,7 @@
 mod amqp;
 mod amqp_lost;
 mod amqp_pressure;
+mod amqp_rights;
 mod amqp_streams;
 mod amqp_tls;
 mod amqp_whole;

@@ -204,17 +204,31 @@ fn forbidden_words(path: &str, text: &str, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Every metric that is made.
+fn metrics() -> BTreeSet<String> {
+    let sources = TREE.sources.iter().filter(|source| source.path.starts_with("src/"));
+    let made: BTreeSet<String> =
+        sources.flat_map(rules::metric_names).map(|(_, name, _)| name).collect();
+    assert!(made.contains("pointd_wal_fsync_seconds"), "{made:?}");
+    made
+}
+
+/// The page for whoever is on call has each.
+#[test]
+fn every_metric_is_explained() {
+    let page = TREE.texts.iter().find(|(path, _)| path == "docs/operations.md").unwrap();
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let explained: BTreeSet<&str> = page.1.split(|letter| !is_letter(letter)).collect();
+    let made = metrics();
+    let missing: Vec<&String> =
+        made.iter().filter(|name| !explained.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "docs/operations.md says nothing of {missing:?}");
+}
+
 /// An alert on a metric that does not exist never fires, and a page that names one misleads.
 #[test]
 fn metrics_that_are_named_exist() {
-    let made: BTreeSet<String> = TREE
-        .sources
-        .iter()
-        .filter(|source| source.path.starts_with("src/"))
-        .flat_map(rules::metric_names)
-        .map(|(_, name, _)| name)
-        .collect();
-    assert!(made.contains("pointd_wal_fsync_seconds"), "{made:?}");
+    let made = metrics();
     let mut findings = Vec::new();
     for (path, text) in &TREE.texts {
         if path.starts_with("deploy/") || path.ends_with(".md") {

@@ -207,7 +207,7 @@ impl Mark {
 /// was never there.
 fn has_more_to_tell(report: &SourceReport) -> bool {
     match report.state {
-        State::Starting => true,
+        State::Starting { .. } => true,
         State::Reconnecting { .. } => report.streams.is_empty(),
         State::Running | State::Paused { .. } | State::Halted { .. } | State::Stopped => false,
     }

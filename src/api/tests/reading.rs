@@ -341,7 +341,9 @@ async fn a_source_that_has_just_started_may_yet_name_the_partition() {
     let mut fixture = Fixture::with_points().await;
     let zero = partition("orders", 0);
     fixture.direct.apply(at(&zero, 41), operation::Body::moved());
-    reads(&mut fixture, "orders", State::Starting, &[]);
+    let starting =
+        State::Starting { why: "connecting".into(), since: crate::position::UnixMillis(1) };
+    reads(&mut fixture, "orders", starting, &[]);
     for place in ["points/0@41", "points/1@0"] {
         let path = format!("{COUNT}?not_before={place}");
         assert!(!Asked::get(&fixture, "POST", &path, "{}").has_begun().await);

@@ -303,6 +303,54 @@ async fn while_its_broker_is_away_nobody_says_that_a_stream_is_caught_up() {
     }
 }
 
+#[tokio::test]
+async fn what_troubles_a_source_is_shown_and_counted_as_long_as_it_does() {
+    let mut fixture = Fixture::with_points().await;
+    let topics = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let (kafka, rabbit) = (Status::new("orders", Kind::Kafka), Status::new("jobs", Kind::Amqp));
+    kafka.starting("it waits");
+    kafka.set_missing(topics(&["a", "b"]));
+    kafka.set_refused([("c".to_owned(), "no rights".to_owned())].into());
+    kafka.set_commit_error(Some("a stranger".into()));
+    rabbit.set_other_consumers(3);
+    let told = |kafka: &Status, rabbit: &Status| {
+        Arc::new(Told { reports: vec![kafka.report(), rabbit.report()], durable: None })
+    };
+    fixture.doors.sources = told(&kafka, &rabbit);
+    let view = result(&fixture, "/sources").await;
+    let orders = &view["sources"][0];
+    assert_eq!((&orders["state"], &orders["why"]), (&json!("starting"), &json!("it waits")));
+    assert!(orders["since"].is_u64(), "{orders}");
+    assert_eq!(orders["missing_topics"], json!(["a", "b"]));
+    assert_eq!(orders["refused_topics"], json!({"c": "no rights"}));
+    assert_eq!(view["sources"][1]["other_consumers"], 3);
+    let (_, text) = fixture.ask("GET", "/metrics", "").await;
+    let shows = |text: &str, name: &str, source: &str, value: u32| {
+        let line = format!("pointd_source_{name}{{source=\"{source}\"}} {value}\n");
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    };
+    let of_kafka = [("topics_missing", 2), ("topics_refused", 1), ("commit_refused", 1)];
+    for (name, value) in of_kafka {
+        shows(&text, name, "orders", value);
+        assert!(!text.contains(&format!("{name}{{source=\"jobs\"}}")), "a queue has none: {text}");
+    }
+    shows(&text, "other_consumers", "jobs", 3);
+
+    kafka.set_missing(topics(&[]));
+    kafka.set_refused(std::collections::BTreeMap::new());
+    kafka.set_commit_error(None);
+    rabbit.set_other_consumers(0);
+    fixture.doors.sources = told(&kafka, &rabbit);
+    let view = result(&fixture, "/sources").await;
+    assert_eq!(view["sources"][0]["missing_topics"], Value::Null);
+    assert_eq!(view["sources"][1]["other_consumers"], Value::Null);
+    let (_, text) = fixture.ask("GET", "/metrics", "").await;
+    for (name, _) in of_kafka {
+        shows(&text, name, "orders", 0);
+    }
+    shows(&text, "other_consumers", "jobs", 0);
+}
+
 /// The first sentence about what was done.
 fn done(answer: &str) -> String {
     let answer: Value = serde_json::from_str(answer).unwrap();

@@ -48,6 +48,11 @@ impl Access<'_> {
         }
     }
 
+    /// Whether every file that is named can be read.
+    pub fn read_files(&self) -> Result<(), AccessError> {
+        self.tls().map(drop)
+    }
+
     /// One per node, never empty.
     pub(super) fn addresses(&self) -> Result<Vec<AMQPUri>, InvalidAmqpSettings> {
         // The parser's error may quote the address, password and all.

@@ -148,7 +148,7 @@ impl AmqpSource {
         loop {
             if wiring.gate.reopen(numbering.batch) {
                 tracing::info!(source = self.name, "the source goes on");
-                wiring.status.set_state(State::Starting);
+                wiring.status.starting("connecting");
                 return true;
             }
             tokio::select! {

@@ -13,7 +13,7 @@ use super::link::{CONNECT_TIMEOUT, Link};
 use super::stream_end::EndWatch;
 use super::streams::Jump;
 use super::take::Run;
-use super::watch::{Watch, lost};
+use super::watch::{Others, Watch, lost};
 use super::{AmqpSettings, AmqpSource};
 use crate::position::{Offset, Stream};
 use crate::source::status::{State, StreamStatus};
@@ -42,6 +42,7 @@ pub struct Numbering {
     pub(super) accepted: Option<super::streams::Accepted>,
     /// Why it is of no use to consume.
     pub(super) unfit: Option<&'static str>,
+    pub(super) others: Others,
     /// Whether the queue was looked at for a dead-letter exchange.
     asked: bool,
     /// What the connection was lost for last, and since when, until one is well again.
@@ -106,6 +107,7 @@ impl<'a> Session<'a> {
         let labels = [source.name.as_str(), stream.name(), "-"];
         let settings = &source.settings;
         numbering.connection += 1;
+        numbering.others.connected();
         Session {
             name: &source.name,
             settings,

@@ -8,7 +8,7 @@ use lapin::uri::AMQPUri;
 use serde::{Deserialize, Serialize};
 
 use super::StreamStart;
-use super::access::Access;
+use super::access::{Access, AccessError};
 use crate::source::GapPolicy;
 
 /// As many deliveries of a queue the log remembers.
@@ -131,6 +131,13 @@ pub enum InvalidAmqpSettings {
     NoTls(&'static str),
     #[error("`cert_file` and `key_file` go together: give both or neither")]
     Identity,
+    #[error(
+        "`stream = true` and `declare = \"{0}\"` contradict each other: leave one of them out, or \
+         give `declare = \"stream\"`"
+    )]
+    NoStream(&'static str),
+    #[error("`start` is where a stream begins: give `stream = true` if the queue is one")]
+    Start,
     #[error("`prefetch` is {0}: a quorum queue allows {QUORUM_PREFETCH_MAX} at most")]
     Prefetch(u16),
     #[error(
@@ -164,7 +171,7 @@ impl AmqpSettings {
 
     /// Everything that can be judged without a broker.
     pub fn validate(&self) -> Result<(), InvalidAmqpSettings> {
-        use InvalidAmqpSettings::{Heartbeat, Prefetch, Queue, Remembered, Zero};
+        use InvalidAmqpSettings::{Heartbeat, NoStream, Prefetch, Queue, Remembered, Start, Zero};
         self.access().validate()?;
         let seconds = self.heartbeat.as_secs();
         if self.heartbeat.subsec_nanos() != 0 || !(1..=3600).contains(&seconds) {
@@ -182,6 +189,14 @@ impl AmqpSettings {
         if let Some((name, _)) = zeros.iter().find(|(_, zero)| *zero) {
             return Err(Zero(name));
         }
+        match self.declare {
+            Declare::Durable if self.stream => return Err(NoStream("durable")),
+            Declare::Quorum if self.stream => return Err(NoStream("quorum")),
+            _ => {}
+        }
+        if !self.is_stream() && self.start != StreamStart::default() {
+            return Err(Start);
+        }
         // A stream's are recognised by their offsets.
         if self.prefetch > PREFETCH_MAX && !self.is_stream() {
             return Err(Remembered(self.prefetch));
@@ -190,6 +205,11 @@ impl AmqpSettings {
             return Err(Prefetch(self.prefetch));
         }
         Ok(())
+    }
+
+    /// Whether every file that is named can be read.
+    pub fn read_files(&self) -> Result<(), AccessError> {
+        self.access().read_files()
     }
 
     pub(super) fn access(&self) -> Access<'_> {
@@ -287,6 +307,19 @@ mod tests {
         refused(|settings| settings.queue.clear(), "queue");
         refused(|settings| settings.prefetch = 0, "prefetch");
         refused(|settings| settings.prefetch = 4097, "4097");
+        refused(|settings| settings.start = StreamStart::Next, "`start`");
+        for declare in [Declare::Durable, Declare::Quorum] {
+            let mut settings = AmqpSettings::new("amqp://one", "q");
+            (settings.stream, settings.declare) = (true, declare);
+            let error = settings.validate().unwrap_err().to_string();
+            assert!(error.contains("contradict"), "{error}");
+        }
+        for declare in [Declare::Passive, Declare::Stream] {
+            let mut settings = AmqpSettings::new("amqp://one", "q");
+            (settings.stream, settings.declare) = (true, declare);
+            settings.start = StreamStart::Next;
+            assert_eq!(settings.validate(), Ok(()));
+        }
         refused(|settings| settings.heartbeat = Duration::from_millis(1500), "heartbeat");
         refused(|settings| settings.ca_file = Some("ca.pem".into()), "ca_file");
         refused(|settings| settings.key_file = Some("key.pem".into()), "cert_file");

@@ -4,6 +4,9 @@
 //! old one waits for ever, on a connection that is well. So the broker is asked about the queue
 //! now and then, which also tells how many messages wait in it. A stream tells neither: there
 //! `stream_end` looks.
+//!
+//! It tells the queue's consumers, too. Another one beside ours gets messages in between, so what
+//! comes again is no run that the log's end would show.
 
 use std::time::{Duration, Instant};
 
@@ -39,6 +42,36 @@ pub async fn lost(connection: ConnectionStatus, channel: ChannelStatus) {
         } else if since.get_or_insert_with(Instant::now).elapsed() > LOST_FOR {
             return;
         }
+    }
+}
+
+/// So many heartbeats others must have been there: a broker counts the consumer of a connection
+/// that we have lost until it has missed some.
+const OTHERS_HEARTBEATS: u32 = 4;
+
+/// Consumers of the queue beside ours, over all connections.
+#[derive(Default)]
+pub struct Others {
+    /// Since when there are some on this connection.
+    since: Option<Instant>,
+    told: u32,
+}
+
+impl Others {
+    /// On another connection, those that were seen may have been our own.
+    pub fn connected(&mut self) {
+        self.since = None;
+    }
+
+    /// How many to tell of, if that has changed. `consumers` are the broker's, ours included.
+    fn judge(&mut self, consumers: u32, now: Instant, allowed: Duration) -> Option<u32> {
+        let others = consumers.saturating_sub(1);
+        if others == 0 {
+            self.since = None;
+        } else if now - *self.since.get_or_insert(now) < allowed {
+            return None;
+        }
+        (std::mem::replace(&mut self.told, others) != others).then_some(others)
     }
 }
 
@@ -121,10 +154,31 @@ impl Session<'_> {
             return Ok(());
         }
         let (consumers, waiting) = (queue.consumer_count(), queue.message_count());
+        self.show_others(consumers, now);
         let (taken, room) = (self.taken, self.has_no_more());
         match self.watch.judge(consumers, waiting, taken, room) {
             Some(wrong) => Err(wrong),
             None => Ok(()),
+        }
+    }
+
+    /// Nothing is halted for it: where one consumer at a time is active, the others do no harm.
+    fn show_others(&mut self, consumers: u32, now: Instant) {
+        let allowed = self.settings.heartbeat * OTHERS_HEARTBEATS;
+        let before = self.numbering.others.told;
+        let Some(others) = self.numbering.others.judge(consumers, now, allowed) else { return };
+        self.wiring.status.set_other_consumers(others);
+        let (source, queue) = (self.name, &self.settings.queue);
+        match (before, others) {
+            (0, _) => tracing::warn!(
+                source,
+                queue,
+                others,
+                "the queue has other consumers: what is delivered again is not recognised exactly \
+                 unless only one of them is active at a time"
+            ),
+            (_, 0) => tracing::info!(source, queue, "the queue has no other consumer any more"),
+            _ => {}
         }
     }
 }
@@ -137,6 +191,27 @@ async fn ask(channel: Channel, queue: String) -> lapin::Result<lapin::Queue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_consumers_are_told_once_they_have_stayed() {
+        let (begin, allowed) = (Instant::now(), Duration::from_secs(120));
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut others = Others::default();
+        assert_eq!(others.judge(1, at(0), allowed), None);
+        assert_eq!(others.judge(3, at(10), allowed), None);
+        assert_eq!(others.judge(3, at(129), allowed), None, "our own may be counted twice");
+        assert_eq!(others.judge(3, at(130), allowed), Some(2));
+        assert_eq!(others.judge(3, at(135), allowed), None, "it is told already");
+        // Over a connection that is lost it stays told, until there are none or it is certain.
+        others.connected();
+        assert_eq!(others.judge(4, at(140), allowed), None);
+        assert_eq!(others.judge(2, at(145), allowed), None);
+        assert_eq!(others.judge(2, at(260), allowed), Some(1));
+        assert_eq!(others.judge(0, at(265), allowed), Some(0), "ours is gone, too");
+        assert_eq!(others.judge(2, at(270), allowed), None);
+        assert_eq!(others.judge(1, at(275), allowed), None);
+        assert_eq!(others.judge(2, at(391), allowed), None, "that is another one");
+    }
 
     #[test]
     fn a_consumer_that_is_gone_or_gets_nothing_is_noticed() {

@@ -2,26 +2,26 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::accept::Accepting;
 use super::claims::Claims;
 use super::commit::Commits;
-use super::discovery::{Discovery, Finding};
+use super::discovery::Finding;
 use super::partitions::{Doubt, Partitions, Phase};
 use super::pending::{Index, Pending, Sealed};
 use super::pressure::Intake;
 use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
-use super::{Context, KafkaSource, KafkaSourceError, native};
+use super::{Context, KafkaSource, native};
 use crate::position::{Offset, Position, UnixMillis};
 use crate::source::{Answer, Wiring};
 
@@ -78,50 +78,18 @@ pub struct Consume {
     pub(super) closing: VecDeque<JoinHandle<()>>,
 }
 
-pub(super) fn new_consumer(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>> {
-    settings.client_config().create_with_context(Context::default()).map(Arc::new)
-}
-
-/// Asks and commits; it fetches nothing, and lives as long as the source.
-fn new_asker(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>> {
-    let mut config = settings.client_config();
-    config.set("statistics.interval.ms", "0");
-    config.create_with_context(Context::default()).map(Arc::new)
-}
-
-pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
-    let asker = new_asker(&source.settings)?;
-    let (tell, findings) = crossbeam_channel::bounded(1024);
-    let (questions, asked) = crossbeam_channel::bounded(64);
-    let commits = Commits::start(&source.name, &asker)?;
-    let (name, embedded) = (source.name.clone(), source.embedded.clone());
-    let consume = Consume::new(source, wiring, findings, questions, commits)?;
-    let discovery = Discovery {
-        source: name.clone(),
-        asker,
-        consumer: Some(consume.consumer.clone()),
-        wanted: consume.settings.wanted()?,
-        settings: consume.settings.clone(),
-        is_new: consume.positions.is_empty(),
-        embedded,
-        findings: tell,
-        questions: asked,
-    };
-    thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
-    Ok(thread::Builder::new().name(format!("kafka-{name}")).spawn(move || consume.run())?)
-}
-
 impl Consume {
     pub(super) fn new(
         source: KafkaSource,
         wiring: Wiring,
+        consumer: Arc<BaseConsumer<Context>>,
         findings: Receiver<Finding>,
         questions: Sender<Question>,
         commits: Commits,
-    ) -> KafkaResult<Consume> {
+    ) -> Consume {
         let KafkaSource { name, settings, positions, identify, embedded, claims } = source;
-        Ok(Consume {
-            consumer: new_consumer(&settings)?,
+        Consume {
+            consumer,
             name,
             settings,
             wiring,
@@ -150,7 +118,7 @@ impl Consume {
             orders: Vec::new(),
             accepted: Vec::new(),
             closing: VecDeque::new(),
-        })
+        }
     }
 
     pub(super) fn run(mut self) {

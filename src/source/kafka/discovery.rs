@@ -50,6 +50,8 @@ pub enum Finding {
         expected: String,
         found: String,
     },
+    /// Asked for by name, and not there. All others are, or are refused.
+    Missing(BTreeSet<String>),
     /// The broker says nothing of these topics, and why; of all others it does.
     Refused(BTreeMap<String, String>),
     TopicGone(String),
@@ -108,17 +110,17 @@ struct Known {
 }
 
 /// What is known after the rounds so far.
-struct Survey {
+pub(super) struct Survey {
     known: BTreeMap<String, Known>,
     /// Where a new source begins, until that is decided.
     opening: Option<Opening>,
     /// Topics that were refused then: each is decided about by itself.
     withheld: BTreeMap<String, Opening>,
     /// Told as missing.
-    missing: BTreeSet<String>,
+    pub(super) missing: BTreeSet<String>,
     ids: Ids,
     cluster: Option<String>,
-    refused: BTreeMap<String, String>,
+    pub(super) refused: BTreeMap<String, String>,
 }
 
 impl Discovery {
@@ -211,12 +213,8 @@ impl Discovery {
         };
         self.same_cluster(survey, &cluster);
         let ids = self.topic_ids(&mut topics, &mut survey.ids)?;
-        self.tell_refused(survey, &topics);
-        for topic in topics.missing.difference(&survey.missing) {
-            tracing::warn!(source = self.source, topic, "the topic does not exist; waiting for it");
-        }
+        self.tell_unseen(survey, &topics);
         let mut complete = topics.missing.is_empty() && topics.unready.is_empty();
-        survey.missing.clone_from(&topics.missing);
         complete &= self.let_go(survey, &topics);
         let mut silent = Silent::new();
         if let Some(opening) = &mut survey.opening {
@@ -296,26 +294,6 @@ impl Discovery {
             survey.known.clear();
             self.tell(Finding::ClusterChanged { expected, found: found.to_owned() });
         }
-    }
-
-    fn tell_refused(&self, survey: &mut Survey, topics: &Topics) {
-        let refused = topics.refused.iter().map(|(topic, code)| (topic.clone(), code.to_string()));
-        let refused: BTreeMap<String, String> = refused.collect();
-        if refused == survey.refused {
-            return;
-        }
-        for (topic, error) in
-            refused.iter().filter(|(topic, _)| !survey.refused.contains_key(*topic))
-        {
-            tracing::warn!(
-                source = self.source,
-                topic,
-                error,
-                "the broker tells nothing of this topic; the others go on"
-            );
-        }
-        survey.refused.clone_from(&refused);
-        self.tell(Finding::Refused(refused));
     }
 
     fn topic_ids(&self, topics: &mut Topics, ids: &mut Ids) -> KafkaResult<HashMap<String, Uuid>> {

@@ -65,6 +65,7 @@ impl Consume {
             Finding::ClusterChanged { expected, found } => {
                 self.cluster_changed(&expected, &found);
             }
+            Finding::Missing(topics) => self.wiring.status.set_missing(topics),
             Finding::Refused(topics) => self.wiring.status.set_refused(topics),
             Finding::TopicGone(topic) => self.topic_gone(&topic),
             Finding::Looked(answer) => self.looked(answer),

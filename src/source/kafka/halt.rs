@@ -219,7 +219,7 @@ impl Consume {
         let none = self.partitions.current().next().is_none();
         match (self.intake.paused, none) {
             (true, _) => self.wiring.status.pause(self.why_paused()),
-            (false, true) => self.wiring.status.set_state(State::Starting),
+            (false, true) => self.wiring.status.starting(self.awaited()),
             (false, false) => self.wiring.status.set_state(State::Running),
         }
     }

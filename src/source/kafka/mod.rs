@@ -21,6 +21,7 @@
 
 mod accept;
 mod claims;
+mod client;
 mod commit;
 mod consume;
 mod context;
@@ -39,6 +40,7 @@ mod probe;
 mod properties;
 mod rebuild;
 mod settings;
+mod spawn;
 mod stalled;
 mod start;
 mod stop;
@@ -46,14 +48,14 @@ mod stop;
 mod tests;
 mod topics;
 mod turns;
+mod unseen;
 
 use std::thread::JoinHandle;
 
-use rdkafka::error::KafkaError;
-
 pub use claims::Claims;
+pub use client::{ClientFault, check_client, try_producer};
 pub use place::Gap;
-pub use properties::{Properties, check_client};
+pub use properties::Properties;
 pub use settings::{InvalidKafkaSettings, KafkaSettings};
 pub use start::Start;
 
@@ -82,17 +84,18 @@ pub struct KafkaSource {
 pub enum KafkaSourceError {
     #[error(transparent)]
     Settings(#[from] InvalidKafkaSettings),
-    #[error("the Kafka client could not be made: {0}")]
-    Client(#[from] KafkaError),
+    #[error(transparent)]
+    Client(#[from] ClientFault),
     #[error("a thread of the Kafka source could not be started: {0}")]
     Thread(#[from] std::io::Error),
 }
 
 impl KafkaSource {
     /// Starts consuming on threads of its own. The handle ends after shutdown was asked for
-    /// and everything durable is committed, or the drain timeout has passed.
+    /// and everything durable is committed, or the drain timeout has passed. A file of the
+    /// settings that cannot be read is waited for.
     pub fn spawn(self, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
         self.settings.validate()?;
-        consume::spawn(self, wiring)
+        spawn::spawn(self, wiring)
     }
 }

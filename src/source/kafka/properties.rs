@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
 /// Settings of librdkafka. They hold passwords, so printing them shows names only.
@@ -38,13 +36,4 @@ impl Properties {
             Some((name.clone(), *reason))
         })
     }
-}
-
-/// What librdkafka says against it.
-pub fn check_client(config: &ClientConfig) -> Result<(), String> {
-    config.create_native_config().map(|_| ()).map_err(|error| match error {
-        // Its own text shows the value, which may be a secret under a misspelt name.
-        KafkaError::ClientConfig(_, fault, name, _) => format!("{fault} (`{name}`)"),
-        error => error.to_string(),
-    })
 }

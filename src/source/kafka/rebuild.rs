@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 
-use super::consume::{Consume, new_consumer};
+use super::client::new_consumer;
+use super::consume::Consume;
 use super::partitions::Phase;
 use super::pending::Index;
 use crate::position::UnixMillis;

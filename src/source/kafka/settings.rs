@@ -7,7 +7,8 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
 
-use super::properties::{Properties, check_client};
+use super::client::{ClientFault, check_client, try_consumer};
+use super::properties::Properties;
 use super::start::Start;
 use super::topics::{PATTERN, Wanted};
 use crate::source::GapPolicy;
@@ -182,6 +183,11 @@ impl KafkaSettings {
             }
         }
         check_client(&self.client_config()).map_err(Client)
+    }
+
+    /// Whether librdkafka makes a client of it, which reads the files that are named.
+    pub fn try_client(&self) -> Result<(), ClientFault> {
+        try_consumer(&self.client_config())
     }
 
     /// A topic that both would read of one cluster, as far as names and brokers tell.

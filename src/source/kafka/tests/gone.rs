@@ -1,12 +1,12 @@
 //! Topics that go, come back, are made anew, or are read by another source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rdkafka::consumer::Consumer;
 
 use super::super::partitions::Phase;
 use super::*;
-use crate::source::status::StreamState;
+use crate::source::status::{State, StreamState};
 
 fn present(world: &World, partition: i32) -> Present {
     Present {
@@ -164,4 +164,32 @@ fn topics_that_are_refused_are_told_and_stop_no_other() {
     world.tell(Finding::Refused(BTreeMap::new()));
     world.consume.turn();
     assert!(world.consume.wiring.status.report().refused_topics.is_empty());
+}
+
+#[test]
+fn a_source_that_has_no_topic_says_what_it_waits_for() {
+    let mut world = World::new(1);
+    let told = |world: &World| match world.consume.wiring.status.state() {
+        State::Starting { why, since } => (why, since),
+        state => panic!("{state:?}"),
+    };
+    let (why, since) = told(&world);
+    assert_eq!(why, "connecting");
+    world.tell(Finding::Reached);
+    world.consume.turn();
+    assert!(told(&world).0.contains("no topic"), "{:?}", told(&world));
+    world.tell(Finding::Missing(BTreeSet::from(["nowhere".to_owned()])));
+    world.tell(Finding::Refused(BTreeMap::from([("hidden".to_owned(), "no rights".to_owned())])));
+    world.tell(Finding::Reached);
+    world.consume.turn();
+    let report = world.consume.wiring.status.report();
+    assert_eq!(report.missing_topics, BTreeSet::from(["nowhere".to_owned()]));
+    let (why, still) = told(&world);
+    assert!(why.contains("do not exist: nowhere") && why.contains("hidden"), "{why}");
+    assert_eq!(still, since, "it has been starting ever since");
+    world.tell(Finding::Missing(BTreeSet::new()));
+    world.found(CLUSTER, ID, 0, 0);
+    world.tell(Finding::Reached);
+    world.turn_until("the topic", |world| world.consume.wiring.status.state() == State::Running);
+    assert!(world.consume.wiring.status.report().missing_topics.is_empty());
 }

@@ -22,8 +22,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
+use super::client::new_consumer;
 use super::commit::Commits;
-use super::consume::{Consume, new_consumer};
+use super::consume::Consume;
 use super::discovery::{Finding, Found};
 use super::partitions::Partition;
 use super::place::{Gap, Present};
@@ -131,8 +132,9 @@ impl World {
         let (positions, claimed) = (Vec::new(), claims.clone());
         let name = "test".to_owned();
         let (identify, embedded) = (false, None);
+        let consumer = new_consumer(&settings).unwrap();
         let source = KafkaSource { name, settings, positions, identify, embedded, claims: claimed };
-        let consume = Consume::new(source, wiring, findings, questions, commits).unwrap();
+        let consume = Consume::new(source, wiring, consumer, findings, questions, commits);
         World { consume, broker, tell: Some(tell), asked, kept, orders, claims }
     }
 
