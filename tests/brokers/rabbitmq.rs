@@ -17,6 +17,20 @@ use super::{free_ports, launch, signal, tied, until};
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const START_LIMIT: Duration = Duration::from_secs(240);
+/// For whatever asks `rabbitmqctl`, which starts a machine of its own each time.
+const CONTROL_LIMIT: Duration = Duration::from_secs(240);
+/// In Erlang: how many messages the queue `NAME` has.
+const MESSAGES: &str = "
+    {ok, Queue} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"NAME\">>)),
+    case amqqueue:get_type(Queue) of
+        rabbit_quorum_queue ->
+            Total = fun rabbit_fifo:query_messages_total/1,
+            {ok, {_, Messages}, _} = ra:leader_query(amqqueue:get_pid(Queue), Total),
+            Messages;
+        _ ->
+            [{messages, Messages}] = rabbit_amqqueue:info(Queue, [messages]),
+            Messages
+    end.";
 
 pub struct RabbitMq {
     directory: tempfile::TempDir,
@@ -254,6 +268,20 @@ impl RabbitMq {
 
     pub fn consumers(&self, queue: &str) -> u32 {
         self.counts(queue).1
+    }
+
+    /// How many messages it has, those in a consumer's hands too. No client can ask for that, and what
+    /// `list_queues` tells of a quorum queue is seconds old.
+    pub fn messages(&self, queue: &str) -> u32 {
+        let told = self.control(&["eval", &MESSAGES.replace("NAME", queue)]);
+        told.trim().parse().unwrap_or_else(|_| panic!("messages of {queue}: {told}"))
+    }
+
+    /// Until nothing is left of it: nothing is ready, and nothing in a consumer's hands.
+    #[track_caller]
+    pub fn wait_all_acked(&self, queue: &str) {
+        let what = format!("all of {queue} to be acked");
+        until(&what, CONTROL_LIMIT, || self.ready(queue) == 0 && self.messages(queue) == 0);
     }
 
     /// Messages that are ready, and consumers.

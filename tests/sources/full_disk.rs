@@ -141,7 +141,7 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
 
     std::fs::remove_file(filler).unwrap();
     pointd.wait_until("the rest", 2 * PATIENCE, |pointd| pointd.count("c") == 19_998);
-    pointd.wait_until("the acks", PATIENCE, |_| rabbit.ready(&name) == 0);
+    rabbit.wait_all_acked(&name);
     pointd.wait_until("the ballast again", PATIENCE, |_| ballast.exists());
     let again = "pointd_source_duplicates_total{partition=\"-\"";
     assert!(!pointd.text("/metrics").contains(again), "something was given back");
