@@ -17,3 +17,4 @@ mod recall;
 mod restart;
 mod sources;
 mod tidy;
+mod without;

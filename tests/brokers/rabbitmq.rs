@@ -13,6 +13,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 
+use super::without::{is_left_out, missing};
 use super::{free_ports, launch, signal, tied, until};
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
@@ -45,8 +46,7 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// One of your own. `None`, and a word about what goes unchecked, where it is not
-    /// installed.
+    /// One of your own. `None` where it is left out.
     pub fn start(check: &str) -> Option<RabbitMq> {
         RabbitMq::start_with(check, |_, _| String::new())
     }
@@ -56,9 +56,11 @@ impl RabbitMq {
         check: &str,
         configure: impl FnOnce(&Path, u16) -> String,
     ) -> Option<RabbitMq> {
-        if !Path::new(PROGRAMS).join("rabbitmq-server").exists() {
-            eprintln!("without RabbitMQ this goes unchecked: {check}");
+        if is_left_out("rabbitmq", check) {
             return None;
+        }
+        if !Path::new(PROGRAMS).join("rabbitmq-server").exists() {
+            missing("rabbitmq", check, format_args!("it is not in {PROGRAMS}"));
         }
         let [port, distribution_port, epmd_port, second_port] = free_ports();
         let directory = tempfile::Builder::new().prefix("rabbitmq-").tempdir().unwrap();
@@ -88,12 +90,11 @@ impl RabbitMq {
 
     /// The one that all tests share, each with its own queues. It ends with the test process.
     pub fn shared(check: &str) -> Option<&'static RabbitMq> {
-        static SHARED: OnceLock<Option<RabbitMq>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| RabbitMq::start("whatever needs RabbitMQ")).as_ref();
-        if shared.is_none() {
-            eprintln!("without RabbitMQ this goes unchecked: {check}");
+        static SHARED: OnceLock<RabbitMq> = OnceLock::new();
+        if is_left_out("rabbitmq", check) {
+            return None;
         }
-        shared
+        Some(SHARED.get_or_init(|| RabbitMq::start(check).unwrap()))
     }
 
     pub fn url(&self) -> String {
