@@ -2,7 +2,11 @@
 # Installs what is missing to build pointd, and with `test` also what its tests run.
 #
 #   deploy/setup.sh run     compilers, libraries, Rust
-#   deploy/setup.sh test    and RabbitMQ, Java, Maven, Python's venv, qemu-user
+#   deploy/setup.sh test    and RabbitMQ, Java, Maven, Python's venv, qemu-user, Apache Kafka's jars
+#
+# A test that lacks what it needs fails. What POINTD_TESTS_WITHOUT names (kafka, rabbitmq, qemu, mount,
+# with commas between) is not installed and its tests are left out. What cannot be had here is added
+# to it, with a line that says so: target/tests-without has the whole list, for who starts the tests.
 #
 # For Debian and its relatives; needs root or sudo only if something is missing. It never starts
 # a service. Prints one line per thing that is needed.
@@ -32,6 +36,9 @@ finish() {
     rm -f "$log"
 }
 trap finish EXIT
+
+without=${POINTD_TESTS_WITHOUT:-}
+is_left_out() { [[ ",$without," == *",$1,"* ]]; }
 
 line() { printf 'setup: %-28s %s\n' "$1" "$2"; }
 
@@ -129,13 +136,10 @@ needs=(
     "zlib|has_zlib|zlib1g-dev"
 )
 if [ "$purpose" = test ]; then
-    needs+=(
-        "RabbitMQ|has_rabbitmq|rabbitmq-server"
-        "Java 17 or newer|has_java|java"
-        "Maven|has_maven|maven"
-        "Python with venv|has_venv|python3-venv"
-        "qemu-x86_64|has_qemu|qemu-user"
-    )
+    needs+=("Python with venv|has_venv|python3-venv")
+    is_left_out rabbitmq || needs+=("RabbitMQ|has_rabbitmq|rabbitmq-server")
+    is_left_out kafka || needs+=("Java 17 or newer|has_java|java" "Maven|has_maven|maven")
+    is_left_out qemu || needs+=("qemu-x86_64|has_qemu|qemu-user")
 fi
 
 # The oldest Java this release of Debian has that is new enough.
@@ -235,6 +239,43 @@ install_rustup() {
     rm -f "$installer"
 }
 
+# Each of these tests says what it leaves unchecked.
+leave_out() {
+    without+="${without:+,}$1"
+    line "$2" "missing: $3"
+}
+
+fetch_kafka() {
+    is_left_out kafka && return
+    if quietly tests/brokers/fetch-kafka.sh; then
+        line "Apache Kafka" present
+    else
+        leave_out kafka "Apache Kafka" "Maven could not fetch it (above); its tests are left out, but for those on librdkafka's mock cluster"
+    fi
+}
+
+try_mount() {
+    is_left_out mount && return
+    local at
+    at=$(mktemp -d)
+    if quietly mount -t tmpfs -o size=1m pointd-test "$at"; then
+        umount "$at"
+        line "the right to mount" present
+    else
+        leave_out mount "the right to mount" "the tests of a full disk are left out; as root they run"
+    fi
+    rmdir "$at"
+}
+
 check_cpu
 install_missing
 install_rust
+if [ "$purpose" = test ]; then
+    fetch_kafka
+    try_mount
+    if [ -n "$without" ]; then
+        line "tests are left out" "without $without"
+    fi
+    mkdir -p target
+    printf '%s\n' "$without" >target/tests-without
+fi

@@ -18,3 +18,4 @@ mod recall;
 mod restart;
 mod sources;
 mod tidy;
+mod without;

@@ -264,5 +264,5 @@ fn a_queue_is_read_once_over_kills_and_lost_connections() {
     };
     println!("{} redeliveries recognised", records("duplicate", 0));
     assert_eq!(records("operations", POINTS + 1), POINTS + 1);
-    pointd.wait_until("the acks", PATIENCE, |_| rabbit.ready(queue) == 0);
+    rabbit.wait_all_acked(queue);
 }

@@ -7,6 +7,11 @@
 //! same broker in one run, in turn, so that the machine's mood cancels out; the ratio is the
 //! result, not the rates.
 //!
+//! pointd's time begins with its process: opening an empty data directory, connecting, and finding the
+//! topic's partitions are in it. It ends when its metrics show everything applied, at which they are
+//! looked 100 times a second. The floor's begins when it connects, in a process that runs, with
+//! partitions it was told.
+//!
 //! `cargo bench --bench ingest -- --points 200000 --rounds 3`, or one line of the table:
 //! `cargo bench --bench ingest -- --line kafka/protobuf/100/768`
 
@@ -15,6 +20,7 @@
 mod brokers;
 mod decoding;
 mod floor;
+mod machine;
 mod poison;
 mod run;
 
@@ -98,12 +104,23 @@ pub fn form_name(form: Form) -> &'static str {
 
 /// The bytes of the messages that hold these points, as `pointd produce` makes them.
 pub fn written(form: Form, per_message: u64, dim: usize, messages: u64) -> Vec<Vec<u8>> {
+    written_to(COLLECTION, form, per_message, dim, messages)
+}
+
+/// The same, of another collection.
+pub fn written_to(
+    collection: &str,
+    form: Form,
+    per_message: u64,
+    dim: usize,
+    messages: u64,
+) -> Vec<Vec<u8>> {
     let message = |at: u64| {
         let points = (at * per_message..(at + 1) * per_message).map(|id| {
             let (vector, payload) = point(SEED, id, dim, CLUSTERS);
             Point { id, vector, payload }
         });
-        form.write(COLLECTION, points.collect()).expect("a message").0
+        form.write(collection, points.collect()).expect("a message").0
     };
     (0..messages).map(message).collect()
 }
@@ -128,21 +145,24 @@ fn lines(arguments: &Arguments) -> Vec<Line> {
 
 fn main() {
     let arguments = Arguments::parse();
+    let is_poison = "poison".contains(&arguments.line);
+    let lines = lines(&arguments);
+    let has = |broker: Broker| is_poison || lines.iter().any(|line| line.broker == broker);
+    machine::print(has(Broker::Kafka), has(Broker::RabbitMq));
     if "decode".contains(&arguments.line) {
         decoding::print(arguments.quick);
     }
     let rounds = if arguments.quick { 1 } else { arguments.rounds };
-    if "poison".contains(&arguments.line) {
+    let kafka = has(Broker::Kafka).then(|| Kafka::start("the lines of Kafka")).flatten();
+    let rabbit = has(Broker::RabbitMq).then(|| RabbitMq::start("the lines of RabbitMQ")).flatten();
+    if is_poison {
         let points = if arguments.quick { 4_000 } else { arguments.points };
-        poison::print(points, arguments.partitions, rounds);
+        let brokers = [kafka.as_ref().map(Brokers::Kafka), rabbit.as_ref().map(Brokers::RabbitMq)];
+        poison::print(brokers.into_iter().flatten(), points, arguments.partitions, rounds);
     }
-    let lines = lines(&arguments);
     if lines.is_empty() {
         return;
     }
-    let has = |broker: Broker| lines.iter().any(|line| line.broker == broker);
-    let kafka = has(Broker::Kafka).then(|| Kafka::start("the lines of Kafka")).flatten();
-    let rabbit = has(Broker::RabbitMq).then(|| RabbitMq::start("the lines of RabbitMQ")).flatten();
     println!(
         "| broker | format | points a message | dimensions | ratio to the floor | points/s | \
          messages/s | MB/s | floor points/s |\n|---|---|---|---|---|---|---|---|---|"

@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::proxy::Proxy;
+use super::without::{is_left_out, missing};
 use super::{free_ports, launch, signal, target, tied, until};
 
 const START_LIMIT: Duration = Duration::from_secs(240);
@@ -24,29 +25,26 @@ pub struct Kafka {
     process: Option<Child>,
 }
 
-/// The directory of the jars; `None` if they cannot be had.
-fn jars() -> Option<&'static Path> {
-    static JARS: OnceLock<Option<PathBuf>> = OnceLock::new();
+/// The directory of the jars; or why they cannot be had.
+fn jars() -> Result<&'static Path, &'static str> {
+    static JARS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let fetch = || {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/brokers/fetch-kafka.sh");
         let fetched = Command::new(script).arg(target().join("kafka")).output();
         match fetched {
-            Ok(output) if output.status.success() => Some(target().join("kafka/lib")),
+            Ok(output) if output.status.success() => Ok(target().join("kafka/lib")),
             Ok(output) => {
-                eprintln!("fetch-kafka.sh: {}", String::from_utf8_lossy(&output.stderr));
-                None
+                let said = [output.stdout, output.stderr].concat();
+                Err(format!("{script}: {}", String::from_utf8_lossy(&said)))
             }
-            Err(error) => {
-                eprintln!("fetch-kafka.sh: {error}");
-                None
-            }
+            Err(error) => Err(format!("{script}: {error}")),
         }
     };
-    JARS.get_or_init(fetch).as_deref()
+    JARS.get_or_init(fetch).as_deref().map_err(String::as_str)
 }
 
 impl Kafka {
-    /// One of your own. `None`, and a word about what goes unchecked, without the jars.
+    /// One of your own. `None` where it is left out.
     pub fn start(check: &str) -> Option<Kafka> {
         Kafka::start_with(check, |_| String::new())
     }
@@ -70,10 +68,10 @@ impl Kafka {
     /// `more` gives further properties for the port that clients come to; of two the last one
     /// counts, and `{controller}` in them is the controller's port.
     pub fn start_with(check: &str, more: impl FnOnce(u16) -> String) -> Option<Kafka> {
-        let Some(jars) = jars() else {
-            eprintln!("without Apache Kafka this goes unchecked: {check}");
+        if is_left_out("kafka", check) {
             return None;
-        };
+        }
+        let jars = jars().unwrap_or_else(|why| missing("kafka", check, why));
         let [port, controller] = free_ports();
         let directory = tempfile::Builder::new().prefix("kafka-").tempdir().unwrap();
         let properties = directory.path().join("server.properties");
@@ -98,12 +96,11 @@ impl Kafka {
     /// The one that all tests share, each with its own topics and groups. It ends with the
     /// test process.
     pub fn shared(check: &str) -> Option<&'static Kafka> {
-        static SHARED: OnceLock<Option<Kafka>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| Kafka::start("whatever needs a broker")).as_ref();
-        if shared.is_none() {
-            eprintln!("without Apache Kafka this goes unchecked: {check}");
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        if is_left_out("kafka", check) {
+            return None;
         }
-        shared
+        Some(SHARED.get_or_init(|| Kafka::start(check).unwrap()))
     }
 
     /// `host:port`.

@@ -4,6 +4,7 @@ pub mod kafka;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod secure;
+pub mod without;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

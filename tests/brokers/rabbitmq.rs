@@ -15,6 +15,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 
+use super::without::{is_left_out, missing};
 use super::{free_ports, launch, signal, tied, until};
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
@@ -25,6 +26,20 @@ const PATIENT: &str = "handshake_timeout = 120000\nssl_handshake_timeout = 12000
 /// A quorum queue that does not answer within this time counts as one without messages and
 /// consumers.
 const QUORUM_TIMEOUT: Duration = Duration::from_millis(250);
+/// For whatever asks `rabbitmqctl`, which starts a machine of its own each time.
+const CONTROL_LIMIT: Duration = Duration::from_secs(240);
+/// In Erlang: how many messages the queue `NAME` has.
+const MESSAGES: &str = "
+    {ok, Queue} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"NAME\">>)),
+    case amqqueue:get_type(Queue) of
+        rabbit_quorum_queue ->
+            Total = fun rabbit_fifo:query_messages_total/1,
+            {ok, {_, Messages}, _} = ra:leader_query(amqqueue:get_pid(Queue), Total),
+            Messages;
+        _ ->
+            [{messages, Messages}] = rabbit_amqqueue:info(Queue, [messages]),
+            Messages
+    end.";
 
 pub struct RabbitMq {
     directory: tempfile::TempDir,
@@ -39,8 +54,7 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// One of your own. `None`, and a word about what goes unchecked, where it is not
-    /// installed.
+    /// One of your own. `None` where it is left out.
     pub fn start(check: &str) -> Option<RabbitMq> {
         RabbitMq::start_with(check, |_, _| String::new())
     }
@@ -50,9 +64,11 @@ impl RabbitMq {
         check: &str,
         configure: impl FnOnce(&Path, u16) -> String,
     ) -> Option<RabbitMq> {
-        if !Path::new(PROGRAMS).join("rabbitmq-server").exists() {
-            eprintln!("without RabbitMQ this goes unchecked: {check}");
+        if is_left_out("rabbitmq", check) {
             return None;
+        }
+        if !Path::new(PROGRAMS).join("rabbitmq-server").exists() {
+            missing("rabbitmq", check, format_args!("it is not in {PROGRAMS}"));
         }
         let [port, distribution_port, epmd_port, second_port] = free_ports();
         let directory = tempfile::Builder::new().prefix("rabbitmq-").tempdir().unwrap();
@@ -85,12 +101,11 @@ impl RabbitMq {
 
     /// The one that all tests share, each with its own queues. It ends with the test process.
     pub fn shared(check: &str) -> Option<&'static RabbitMq> {
-        static SHARED: OnceLock<Option<RabbitMq>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| RabbitMq::start("whatever needs RabbitMQ")).as_ref();
-        if shared.is_none() {
-            eprintln!("without RabbitMQ this goes unchecked: {check}");
+        static SHARED: OnceLock<RabbitMq> = OnceLock::new();
+        if is_left_out("rabbitmq", check) {
+            return None;
         }
-        shared
+        Some(SHARED.get_or_init(|| RabbitMq::start(check).unwrap()))
     }
 
     pub fn url(&self) -> String {
@@ -273,6 +288,20 @@ impl RabbitMq {
 
     pub fn consumers(&self, queue: &str) -> u32 {
         self.counts(queue).1
+    }
+
+    /// How many messages it has, those in a consumer's hands too. No client can ask for that, and what
+    /// `list_queues` tells of a quorum queue is seconds old.
+    pub fn messages(&self, queue: &str) -> u32 {
+        let told = self.control(&["eval", &MESSAGES.replace("NAME", queue)]);
+        told.trim().parse().unwrap_or_else(|_| panic!("messages of {queue}: {told}"))
+    }
+
+    /// Until nothing is left of it: nothing is ready, and nothing in a consumer's hands.
+    #[track_caller]
+    pub fn wait_all_acked(&self, queue: &str) {
+        let what = format!("all of {queue} to be acked");
+        until(&what, CONTROL_LIMIT, || self.ready(queue) == 0 && self.messages(queue) == 0);
     }
 
     /// Messages that are ready, and consumers.

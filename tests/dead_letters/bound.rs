@@ -194,7 +194,7 @@ fn goes_on(pointd: &Pointd, feed: &Feed<'_>, mut seen: Vec<String>) {
         let there = seen.len() + letters(pointd).len();
         pointd.count("c") == feed.good && there == feed.poison.len()
     });
-    pointd.wait_until("the acks", PATIENCE, |_| feed.rabbit.ready(feed.name) == 0);
+    feed.rabbit.wait_all_acked(feed.name);
     assert_whole(pointd, feed, seen);
     pointd.wait_until("both run", PATIENCE, |pointd| {
         let sources = &pointd.get("/sources")["result"]["sources"];

@@ -7,6 +7,7 @@ mod forward_again;
 mod forward_whole;
 mod halt;
 mod originals;
+mod poison_whole;
 mod redrive;
 
 use std::process::Command;

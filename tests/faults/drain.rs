@@ -59,7 +59,7 @@ fn drain(quorum: bool) {
     // Before the checkpoint of an orderly end, which waits for the acks.
     let records = ledger::records(&daemon.setup.data());
     assert!(daemon.running.take().unwrap().terminate().success());
-    assert_eq!(rabbit.ready(&queue), 0);
+    rabbit.wait_all_acked(&queue);
     let serials = ledger::serials(&records, serial);
     ledger::assert_each_once(&serials, count);
     ledger::assert_same(&seen, &ledger::replay_of(&serials, plan::keyed_text).points);

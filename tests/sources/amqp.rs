@@ -109,7 +109,7 @@ fn acks_stay_behind_the_watermark() {
         assert_eq!(second.values(None), numbers(acked as u32..100).collect::<Vec<_>>());
         assert!(second.messages().iter().all(|(_, delivery)| again(delivery)));
         second.stop(source);
-        assert_eq!(rabbit.ready(&queue), 0);
+        rabbit.wait_all_acked(&queue);
     }
 }
 
@@ -148,7 +148,7 @@ fn what_becomes_durable_while_it_stops_is_acked() {
     until("the consumer to go", LIMIT, || rabbit.consumers(&queue) == 0);
     bench.watermark.raise(bench.batches());
     bench.stop(source);
-    assert_eq!(rabbit.ready(&queue), 0);
+    rabbit.wait_all_acked(&queue);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_connection_closed_by_the_broker_is_made_again() {
     bench.wait_for_messages(110);
     bench.watermark.raise(bench.batches());
     bench.stop(source);
-    assert_eq!(rabbit.ready(&queue), 0);
+    rabbit.wait_all_acked(&queue);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_full_outlet_holds_the_queue_and_loses_nothing() {
     bench.wait_for_report("running", |report| report.state == State::Running);
     assert!(bench.messages().iter().all(|(_, delivery)| !again(delivery)), "some were given back");
     bench.stop(source);
-    assert_eq!(rabbit.ready(&queue), 0);
+    rabbit.wait_all_acked(&queue);
 }
 
 #[test]
@@ -252,6 +252,6 @@ fn a_broker_killed_and_started_again_is_read_on() {
     assert_eq!(values[values.len() - 15..], fifteen);
     bench.watermark.raise(bench.batches());
     bench.stop(source);
-    assert_eq!(rabbit.ready(&queue), 0);
+    rabbit.wait_all_acked(&queue);
     rabbit.stop();
 }

@@ -35,8 +35,9 @@ fn under_pressure_what_was_delivered_is_acked_and_nothing_is_given_back() {
         // They are still its own, and it acks them on the same channel.
         // A quorum queue counts late.
         until("the broker to hold the rest", LIMIT, || rabbit.ready(&queue) == 250);
+        assert_eq!(rabbit.messages(&queue), 300);
         bench.watermark.raise(bench.batches());
-        until("all acks", LIMIT, || rabbit.consumers(&queue) == 0);
+        until("all acks", LIMIT, || rabbit.messages(&queue) == 250);
         bench.set_pressure(Some(Pressure::ApplierBehind));
         bench.wait_for_report(
             "the new reason",
@@ -53,7 +54,7 @@ fn under_pressure_what_was_delivered_is_acked_and_nothing_is_given_back() {
         assert_eq!(bench.metrics.source.reconnects.with_label_values(&["test"]).get(), 0);
         bench.watermark.raise(bench.batches());
         bench.stop(source);
-        until("all acks", LIMIT, || rabbit.ready(&queue) == 0);
+        rabbit.wait_all_acked(&queue);
     }
 }
 
@@ -115,7 +116,7 @@ fn behind_a_closed_gate_nothing_is_acked_and_all_of_it_comes_again() {
     bench.wait_for_report("running", |report| report.state == State::Running);
     bench.watermark.raise(bench.batches());
     bench.stop(source);
-    assert_eq!(rabbit.ready(&queue), 0);
+    rabbit.wait_all_acked(&queue);
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn a_half_open_connection_is_noticed_and_what_comes_again_late_is_recognised() {
             pointd.metric("pointd_source_reconnects_total{source=\"s\"}").unwrap_or(0.0) >= 1.0
         });
         pointd.wait_until("everything", PATIENCE, |pointd| pointd.count("c") == 1000);
-        pointd.wait_until("all acks", PATIENCE, |_| rabbit.ready(&queue) == 0);
+        rabbit.wait_all_acked(&queue);
         // Whatever the broker holds for the old connection comes before this.
         assert!(pointd.terminate().success());
         let pointd = setup.start();
@@ -166,7 +166,7 @@ fn what_was_logged_and_never_acked_is_recognised_from_the_log_and_from_the_check
         configure(prefetch);
         let pointd = setup.start();
         pointd.wait_until("the last", PATIENCE, |pointd| pointd.count("c") == 51);
-        pointd.wait_until("all acks", PATIENCE, |_| rabbit.ready(&queue) == 0);
+        rabbit.wait_all_acked(&queue);
         let applied = records_at_least(&pointd, "operations", created + 51) - created;
         let duplicates = records_at_least(&pointd, "duplicate", 50);
         assert_eq!((applied, duplicates), (51, 50), "{}", pointd.log_text());

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::unique;
 use crate::brokers::kafka::Kafka;
 use crate::brokers::rabbitmq::RabbitMq;
+use crate::brokers::without::{is_left_out, missing};
 use crate::harness::{PATIENCE, Pointd, Setup};
 
 const MIB: u64 = 1 << 20;
@@ -18,17 +19,21 @@ const MIB: u64 = 1 << 20;
 struct Volume(PathBuf);
 
 impl Volume {
-    /// `None` where mounting is not allowed.
+    /// `None` where that is left out.
     fn mount(at: &Path, mib: u64) -> Option<Volume> {
+        let check = "a full disk";
+        if is_left_out("mount", check) {
+            return None;
+        }
         std::fs::create_dir_all(at).unwrap();
         let size = format!("size={mib}m");
         let mut command = Command::new("mount");
         let mounted = command.args(["-t", "tmpfs", "-o", &size, "pointd-test"]).arg(at).output();
-        if !mounted.is_ok_and(|it| it.status.success()) {
-            eprintln!("without the right to mount this goes unchecked: a full disk");
-            return None;
+        match mounted {
+            Ok(output) if output.status.success() => Some(Volume(at.to_owned())),
+            Ok(output) => missing("mount", check, String::from_utf8_lossy(&output.stderr)),
+            Err(error) => missing("mount", check, error),
         }
-        Some(Volume(at.to_owned()))
     }
 
     fn free(&self) -> u64 {
@@ -141,7 +146,7 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
 
     std::fs::remove_file(filler).unwrap();
     pointd.wait_until("the rest", 5 * PATIENCE, |pointd| pointd.count("c") == 19_998);
-    pointd.wait_until("the acks", PATIENCE, |_| rabbit.ready(&name) == 0);
+    rabbit.wait_all_acked(&name);
     pointd.wait_until("the ballast again", PATIENCE, |_| ballast.exists());
     let again = "pointd_source_duplicates_total{partition=\"-\"";
     assert!(!pointd.text("/metrics").contains(again), "something was given back");
@@ -154,9 +159,9 @@ fn a_full_disk_stops_the_sources_in_time_and_they_go_on_by_themselves() {
 
 #[test]
 fn what_finds_no_room_in_the_log_is_not_acked() {
-    let Some(rabbit) = RabbitMq::shared("a log without room") else { return };
     let setup = Setup::new();
     let Some(volume) = Volume::mount(&setup.data(), 64) else { return };
+    let Some(rabbit) = RabbitMq::shared("a log without room") else { return };
     let name = unique("no-room");
     rabbit.declare(&name, false);
     // Without a reserve: only the log itself says that there is no room.

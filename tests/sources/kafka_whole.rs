@@ -1,10 +1,12 @@
-//! Kafka through the real binary: an operator's decision about a gap.
+//! Kafka through the real binary: decisions about a gap, an operator's and the configuration's.
 
 use std::process::Command;
 
 use super::{point, unique};
 use crate::brokers::kafka::Kafka;
 use crate::harness::{PATIENCE, Setup, binary};
+
+const OPERATIONS: &str = "pointd_applied_records{kind=\"operations\"}";
 
 fn said(arguments: &[&str]) -> String {
     let output = Command::new(binary()).args(arguments).output().unwrap();
@@ -59,6 +61,58 @@ fn a_gap_is_accepted_by_command_and_stays_accepted_over_a_kill() {
     assert_eq!(records.matches("decided: ").count(), 1, "{records}");
     publish(0, 20..21);
     pointd.wait_until("one more", PATIENCE, |pointd| pointd.count("c") == 36);
+}
+
+/// Nothing is left behind it: that the partition stands there now, the decision's record alone says.
+#[test]
+fn a_gap_is_skipped_as_configured_and_decided_once_over_kills() {
+    let Some(kafka) = Kafka::shared("a gap, skipped as configured") else { return };
+    let topic = unique("skipped");
+    kafka.create_topic(&topic, 2);
+    let publish = |partition: u64, ids: std::ops::Range<u64>| {
+        let texts: Vec<String> = ids.map(point).collect();
+        kafka.publish(&topic, partition as i32, texts.iter().map(String::as_bytes));
+    };
+    let setup = Setup::new();
+    setup.configure(&format!(
+        "[collections.c]\nsize = 1\ndistance = \"Dot\"\n[storage]\n\
+         checkpoint_wal_bytes = 1000000000\n[[source]]\nname = \"s\"\n\
+         [source.kafka]\nbrokers = \"{}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\n\
+         gap = \"skip\"\n",
+        kafka.bootstrap()
+    ));
+    publish(0, 0..10);
+    publish(1, 100..110);
+    let pointd = setup.start();
+    pointd.wait_until("the first", PATIENCE, |pointd| pointd.count("c") == 20);
+    pointd.kill_9();
+    publish(0, 10..20);
+    publish(1, 110..120);
+    kafka.delete_records(&topic, 0, 20);
+
+    let decided = || {
+        let wal = setup.data().join("wal");
+        let records = said(&["wal", "inspect", "--records", wal.to_str().unwrap()]);
+        let lines = records.lines().filter(|line| line.contains("decided: "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let pointd = setup.start();
+    pointd.wait_until("the other partition", PATIENCE, |pointd| pointd.count("c") == 30);
+    pointd.wait_until("the decision", PATIENCE, |_| !decided().is_empty());
+    pointd.kill_9();
+    let [decision] = &decided()[..] else { panic!("{:?}", decided()) };
+    let whole = |part: &str| decision.contains(part);
+    assert!(whole(&format!("{topic}/0 next 20")) && whole("skipped, as configured"), "{decision}");
+    for (restart, id) in [20, 21].into_iter().enumerate() {
+        let pointd = setup.start();
+        publish(0, id..id + 1);
+        let expected = 31 + restart as u64;
+        pointd.wait_until("one more", PATIENCE, |pointd| pointd.count("c") == expected);
+        let operations = pointd.metric_at_least(OPERATIONS, expected as f64 + 1.0);
+        assert_eq!(operations, expected as f64 + 1.0, "the collection, and each point once");
+        pointd.kill_9();
+        assert_eq!(decided(), [decision.as_str()]);
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn a_slow_applier_stops_the_sources_within_bounded_memory_and_they_go_on_by_them
 
     let everything = LOOKED_AT + BEHIND - 1;
     pointd.wait_until("the rest", 5 * PATIENCE, |pointd| pointd.count("c") == everything);
-    pointd.wait_until("the acks", PATIENCE, |_| rabbit.ready(&name) == 0);
+    rabbit.wait_all_acked(&name);
     // Given back would be applied twice where it was not logged, and known where it was.
     let again = "pointd_source_duplicates_total{partition=\"-\"";
     assert!(!pointd.text("/metrics").contains(again), "something was given back");
