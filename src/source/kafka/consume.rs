@@ -252,10 +252,14 @@ impl Consume {
         }
         let time = message.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok());
         let time = time.map_or_else(UnixMillis::now, UnixMillis);
-        partition.next = Offset(offset + 1);
-        partition.epochs.took(partition.next, epoch);
+        let next = Offset(offset + 1);
+        if let Err(code) = self.pending.message(index, next, epoch, time, message) {
+            self.damaged_somewhere(code, "the headers of a message");
+            return self.doubt(index, Doubt::Hole);
+        }
+        partition.next = next;
+        partition.epochs.took(next, epoch);
         partition.count(time);
-        self.pending.message(index, partition.next, epoch, time, message);
         if self.refused.is_none() && self.is_batch() {
             self.offer();
         }

@@ -4,6 +4,7 @@
 mod asking;
 mod cuts;
 mod gone;
+mod headers;
 mod ids;
 mod mended;
 mod paused;
