@@ -57,7 +57,7 @@ pub enum Between {
     Damaged {
         readable: u64,
     },
-    /// There was no need to look: the offset is the end, or it is not in the log.
+    /// There was no need to look: the offset is the end, or it is not between the log's ends.
     NotAsked,
 }
 
@@ -230,7 +230,7 @@ fn read(
             Read::Failed(RDKafkaErrorCode::AutoOffsetReset) => {
                 return match epoch {
                     Some(epoch) => cut_at(config, question, epoch, high),
-                    None => Ok(Between::NotAsked),
+                    None => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetOutOfRange)),
                 };
             }
             // Nothing comes after that, and others wait to be looked at.
@@ -305,18 +305,20 @@ fn cut_at(
                 let end = u64::try_from(offset).unwrap_or(high).min(high);
                 return Ok(Between::Rewritten { at: end.min(question.next.0) });
             }
-            Some(Read::Message(offset)) => {
-                let at = u64::try_from(offset).unwrap_or(high);
-                // No further back than what we have: then it is a hole, and no cut.
-                return Ok(match at < question.next.0 {
-                    true => Between::Rewritten { at },
-                    false => Between::NotAsked,
-                });
-            }
+            Some(Read::Message(offset)) => return reset_to(offset, question.next),
             Some(Read::Failed(_)) | None => {}
         }
     }
     Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
+}
+
+/// No further back than what we have, it is no cut. Nor is all well there: whoever fetches at `next`
+/// is refused.
+fn reset_to(offset: i64, next: Offset) -> KafkaResult<Between> {
+    match u64::try_from(offset) {
+        Ok(at) if at < next.0 => Ok(Between::Rewritten { at }),
+        _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetOutOfRange)),
+    }
 }
 
 #[cfg(test)]
@@ -367,6 +369,14 @@ mod tests {
         let mut told = std::iter::repeat_with(|| native::read(&reader, TIMEOUT)).flatten();
         assert_eq!(told.next(), Some(Read::Message(9)));
         assert_eq!(told.next(), Some(Read::End(10)));
+    }
+
+    #[test]
+    fn an_offset_that_is_refused_inside_the_log_is_no_place_where_all_is_well() {
+        assert_eq!(reset_to(4, Offset(5)).unwrap(), Between::Rewritten { at: 4 });
+        for offset in [5, 6, -1] {
+            assert!(reset_to(offset, Offset(5)).is_err(), "{offset}");
+        }
     }
 
     #[test]
