@@ -121,8 +121,11 @@ impl Partition {
         };
         gauges.halted.set(0);
         gauges.unreadable.set(0);
+        // Of the same stream there may have been one before.
+        let status = status.stream(&stream);
+        status.set_state(StreamState::Running);
         Partition {
-            status: status.stream(&stream),
+            status,
             stream,
             phase,
             next,
