@@ -157,9 +157,7 @@ impl Consume {
         let mut commit_due = Instant::now() + self.settings.commit_interval;
         // One that ends by itself ends the daemon.
         while !self.wiring.shutdown.is_asked() && !self.lost {
-            if !self.turn() {
-                continue;
-            }
+            self.turn();
             // The embedded broker answers no commit, and nobody looks at its lag.
             if !self.ephemeral && Instant::now() >= commit_due {
                 self.commit();

@@ -136,6 +136,8 @@ impl Consume {
             // Nobody has seen its number.
             self.batches -= 1;
         }
+        // What is durable already is committed all the same.
+        self.commits.advance(self.wiring.watermark.get(), &mut self.partitions);
         self.commits.forget();
         self.forget_accepted();
         self.retries.clear();
