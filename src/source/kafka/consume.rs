@@ -16,6 +16,7 @@ use super::accept::Accepting;
 use super::claims::Claims;
 use super::commit::Commits;
 use super::discovery::{Discovery, Finding};
+use super::halt::Away;
 use super::partitions::{Doubt, Partitions, Phase};
 use super::pending::{Index, Pending, Sealed};
 use super::pressure::Intake;
@@ -56,7 +57,10 @@ pub struct Consume {
     pub(super) batches: u64,
     pub(super) commits: Commits,
     pub(super) commit_error: Option<RDKafkaErrorCode>,
-    pub(super) reconnecting: bool,
+    /// While the cluster cannot be reached.
+    pub(super) away: Option<Away>,
+    /// Why nothing is found yet.
+    pub(super) undecided: Option<String>,
     /// The broker refused an offset, without saying of which partition: for how many more
     /// statistics every partition that stands still is asked about.
     pub(super) suspicious: u32,
@@ -138,7 +142,8 @@ impl Consume {
             held: None,
             batches: 0,
             commit_error: None,
-            reconnecting: false,
+            away: None,
+            undecided: None,
             suspicious: 0,
             damage_told: None,
             retries: Vec::new(),
@@ -261,12 +266,12 @@ impl Consume {
         if self.refused.is_none() && self.is_batch() {
             self.offer();
         }
-        if self.reconnecting {
-            self.reached();
+        if self.away.is_some() {
+            self.delivered();
         }
     }
 
-    fn failed(&mut self, error: &KafkaError) {
+    pub(super) fn failed(&mut self, error: &KafkaError) {
         use RDKafkaErrorCode::{
             AllBrokersDown, Authentication, AutoOffsetReset, BrokerTransportFailure, Fatal,
             LogTruncation, OffsetOutOfRange, Resolve, SSL, SaslAuthenticationFailed,
@@ -282,11 +287,12 @@ impl Consume {
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
                 self.broken = Some(error.to_string());
             }
-            Some(AllBrokersDown | Authentication | SSL | SaslAuthenticationFailed) => {
-                self.unreachable(&reason);
-            }
-            // One broker of several, or one address of many: librdkafka connects again.
-            Some(BrokerTransportFailure | Resolve) => {
+            Some(AllBrokersDown) => self.unreachable(&reason),
+            // One broker of several, or one address of many: librdkafka connects again, and the
+            // others deliver. If there is no other, the thread that asks says so.
+            Some(
+                Authentication | BrokerTransportFailure | Resolve | SSL | SaslAuthenticationFailed,
+            ) => {
                 tracing::debug!(source = self.name, reason, "connection lost");
             }
             _ => tracing::warn!(source = self.name, %error, reason, "Kafka reports"),

@@ -2,7 +2,7 @@
 //! an answer: cluster id, topics, their ids, partitions, and where the log of a new partition
 //! starts and ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use super::settings::KafkaSettings;
 use super::start::Start;
 use super::topics::{Topics, Wanted};
 use super::turns::between_rounds;
-use super::{Context, native};
+use super::Context;
 use crate::position::Offset;
 
 /// One request's longest wait.
@@ -56,10 +56,11 @@ pub enum Finding {
     /// What is between a partition's next offset and its end.
     Looked(Answer),
     NotLooked(Box<Unanswered>),
-    /// Why it is not decided yet where the source begins.
-    Undecided(String),
     /// The cluster answered.
-    Reached,
+    Reached {
+        /// Why nothing is found yet.
+        undecided: Option<String>,
+    },
     /// It did not.
     Unreachable(String),
 }
@@ -108,7 +109,7 @@ struct Known {
 }
 
 /// What is known after the rounds so far.
-struct Survey {
+pub(super) struct Survey {
     known: BTreeMap<String, Known>,
     /// Where a new source begins, until that is decided.
     opening: Option<Opening>,
@@ -116,7 +117,9 @@ struct Survey {
     withheld: BTreeMap<String, Opening>,
     /// Told as missing.
     missing: BTreeSet<String>,
-    ids: Ids,
+    pub(super) ids: Ids,
+    /// Why the ids of the topics that are there are not known.
+    pub(super) without_ids: Option<String>,
     cluster: Option<String>,
     refused: BTreeMap<String, String>,
 }
@@ -136,6 +139,7 @@ impl Discovery {
             withheld: BTreeMap::new(),
             missing: BTreeSet::new(),
             ids: Ids::default(),
+            without_ids: None,
             cluster: None,
             refused: BTreeMap::new(),
         };
@@ -147,10 +151,9 @@ impl Discovery {
             let pause = match complete {
                 Ok(complete) => {
                     self.asker.context().forget_reason();
-                    self.tell(Finding::Reached);
-                    if let Some(why) = survey.opening.as_ref().and_then(Opening::why) {
-                        self.tell(Finding::Undecided(why));
-                    }
+                    let opening = || survey.opening.as_ref().and_then(Opening::why);
+                    let undecided = survey.without_ids.clone().or_else(opening);
+                    self.tell(Finding::Reached { undecided });
                     if complete { self.settings.metadata_interval } else { RETRY_INTERVAL }
                 }
                 Err(error) => {
@@ -210,7 +213,7 @@ impl Discovery {
                 .ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))?,
         };
         self.same_cluster(survey, &cluster);
-        let ids = self.topic_ids(&mut topics, &mut survey.ids)?;
+        let ids = self.topic_ids(&mut topics, survey);
         self.tell_refused(survey, &topics);
         for topic in topics.missing.difference(&survey.missing) {
             tracing::warn!(source = self.source, topic, "the topic does not exist; waiting for it");
@@ -316,15 +319,6 @@ impl Discovery {
         }
         survey.refused.clone_from(&refused);
         self.tell(Finding::Refused(refused));
-    }
-
-    fn topic_ids(&self, topics: &mut Topics, ids: &mut Ids) -> KafkaResult<HashMap<String, Uuid>> {
-        if self.embedded.is_some() || topics.there.is_empty() || !ids.are_asked_for() {
-            return Ok(HashMap::new());
-        }
-        let names: Vec<String> = topics.there.keys().cloned().collect();
-        let answer = native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT);
-        ids.answered(&self.source, topics, answer)
     }
 
     /// Whether every partition was found. Each is told at once: the next one's leader may take its

@@ -69,9 +69,8 @@ impl Consume {
             Finding::TopicGone(topic) => self.topic_gone(&topic),
             Finding::Looked(answer) => self.looked(answer),
             Finding::NotLooked(unanswered) => self.not_looked(*unanswered),
-            Finding::Undecided(why) => self.undecided(&why),
-            Finding::Reached => self.reached(),
-            Finding::Unreachable(error) => self.unreachable(&error),
+            Finding::Reached { undecided } => self.reached(undecided),
+            Finding::Unreachable(error) => self.unanswered(&error),
         }
     }
 

@@ -17,6 +17,14 @@ use crate::position::{Offset, Stream, UnixMillis};
 use crate::source::GapPolicy;
 use crate::source::status::State;
 
+/// Why the cluster counts as away.
+pub struct Away {
+    since: UnixMillis,
+    error: String,
+    /// Whether the thread that asks it got no answer. What was fetched before says nothing then.
+    is_unanswered: bool,
+}
+
 impl Consume {
     /// Stops one partition; the others go on.
     pub(super) fn halt(&mut self, index: Index, halt: Halt) {
@@ -177,33 +185,50 @@ impl Consume {
         }
     }
 
-    /// Where a new source begins is decided for all of its partitions at once.
-    pub(super) fn undecided(&mut self, why: &str) {
-        if !self.reconnecting {
-            self.wiring.status.pause(why);
-        }
-    }
-
     pub(super) fn unreachable(&mut self, error: &str) {
-        if self.reconnecting {
+        match &mut self.away {
+            Some(away) if away.error == error => return,
             // What explains it may come later than what follows from it.
-            if let State::Reconnecting { since, error: told } = self.wiring.status.state()
-                && told != error
-            {
+            Some(away) => {
                 tracing::debug!(source = self.name, error, "the cluster cannot be reached");
-                self.wiring.status.set_state(State::Reconnecting { since, error: error.into() });
+                error.clone_into(&mut away.error);
             }
-            return;
+            None => {
+                tracing::warn!(
+                    source = self.name,
+                    error,
+                    "the cluster cannot be reached; trying again"
+                );
+                let since = UnixMillis::now();
+                self.away = Some(Away { since, error: error.to_owned(), is_unanswered: false });
+            }
         }
-        self.reconnecting = true;
-        tracing::warn!(source = self.name, error, "the cluster cannot be reached; trying again");
-        let (since, error) = (UnixMillis::now(), error.to_owned());
-        self.wiring.status.set_state(State::Reconnecting { since, error });
+        self.show_state();
     }
 
-    pub(super) fn reached(&mut self) {
-        if self.reconnecting {
-            self.reconnecting = false;
+    /// The thread that asks the cluster got no answer.
+    pub(super) fn unanswered(&mut self, error: &str) {
+        self.unreachable(error);
+        if let Some(away) = &mut self.away {
+            away.is_unanswered = true;
+        }
+    }
+
+    /// A message came.
+    pub(super) fn delivered(&mut self) {
+        if self.away.as_ref().is_some_and(|away| !away.is_unanswered) {
+            self.is_there();
+        }
+    }
+
+    /// The cluster answered. `undecided`: why nothing is found yet all the same.
+    pub(super) fn reached(&mut self, undecided: Option<String>) {
+        self.undecided = undecided;
+        self.is_there();
+    }
+
+    fn is_there(&mut self) {
+        if self.away.take().is_some() {
             self.consumer.context().forget_reason();
             self.wiring.metrics.source.reconnects.with_label_values(&[&self.name]).inc();
             tracing::info!(source = self.name, "the cluster answers again");
@@ -212,15 +237,22 @@ impl Consume {
     }
 
     pub(super) fn show_state(&self) {
+        let status = &self.wiring.status;
         if let Some((why, since)) = &self.stuck {
             let (why, since) = (why.clone(), *since);
-            return self.wiring.status.set_state(State::Halted { why, since });
+            return status.set_state(State::Halted { why, since });
         }
-        let none = self.partitions.current().next().is_none();
-        match (self.intake.paused, none) {
-            (true, _) => self.wiring.status.pause(self.why_paused()),
-            (false, true) => self.wiring.status.set_state(State::Starting),
-            (false, false) => self.wiring.status.set_state(State::Running),
+        if let Some(Away { since, error, .. }) = &self.away {
+            let (since, error) = (*since, error.clone());
+            return status.set_state(State::Reconnecting { since, error });
+        }
+        if self.intake.paused {
+            return status.pause(self.why_paused());
+        }
+        match (self.partitions.current().next(), &self.undecided) {
+            (Some(_), _) => status.set_state(State::Running),
+            (None, Some(why)) => status.pause(why),
+            (None, None) => status.set_state(State::Starting),
         }
     }
 

@@ -10,6 +10,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
+use super::discovery::{Discovery, REQUEST_TIMEOUT, Survey};
+use super::native;
 use super::topics::Topics;
 
 /// So many answers without an id, and there are none.
@@ -73,6 +75,41 @@ impl Ids {
             );
         }
         Ok(ids)
+    }
+}
+
+impl Discovery {
+    /// Nothing is begun without them, but what is read is read on: they come from one broker, and
+    /// the others deliver.
+    pub(super) fn topic_ids(
+        &self,
+        topics: &mut Topics,
+        survey: &mut Survey,
+    ) -> HashMap<String, Uuid> {
+        if self.embedded.is_some() || topics.there.is_empty() || !survey.ids.are_asked_for() {
+            return HashMap::new();
+        }
+        let names: Vec<String> = topics.there.keys().cloned().collect();
+        let answer = native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT);
+        let failed = match survey.ids.answered(&self.source, topics, answer) {
+            Ok(ids) => {
+                if survey.without_ids.take().is_some() {
+                    tracing::info!(source = self.source, "the topics' ids are told again");
+                }
+                return ids;
+            }
+            Err(error) => error.to_string(),
+        };
+        topics.without_ids_unready(&HashMap::new());
+        let why = format!(
+            "whether a topic was made anew cannot be told, so no further partition is begun: the \
+             topics' ids cannot be asked for ({failed})"
+        );
+        if survey.without_ids.is_none() {
+            tracing::warn!(source = self.source, "{why}");
+        }
+        survey.without_ids = Some(why);
+        HashMap::new()
     }
 }
 

@@ -64,11 +64,9 @@ impl Consume {
             }
             (false, Some(_)) => self.set_paused(true),
             (false, None) => self.intake.full_since = None,
-            (true, Some(why)) => {
+            (true, Some(_)) => {
                 self.intake.relieved_since = None;
-                if !self.reconnecting {
-                    self.wiring.status.pause(why);
-                }
+                self.show_state();
             }
             (true, None) if self.refused.is_some() => {}
             (true, None) => {
@@ -97,9 +95,7 @@ impl Consume {
         }
         self.intake = Intake { paused, ..Intake::default() };
         self.show_paused();
-        if !self.reconnecting {
-            self.show_state();
-        }
+        self.show_state();
     }
 
     fn show_paused(&self) {

@@ -281,8 +281,8 @@ impl Consume {
             }
         }
         // The cluster is away, and that is told; what is halted is told too.
-        if self.reconnecting || partition.phase == Phase::Halted || partition.next != question.next
-        {
+        let is_away = self.away.is_some();
+        if is_away || partition.phase == Phase::Halted || partition.next != question.next {
             return;
         }
         partition.failures = partition.failures.saturating_add(1);

@@ -8,6 +8,7 @@ mod headers;
 mod ids;
 mod mended;
 mod paused;
+mod state;
 mod stuck;
 mod voided;
 

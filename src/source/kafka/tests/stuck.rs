@@ -74,7 +74,7 @@ fn clients_that_do_not_close_are_not_made_without_end() {
     };
     assert!(why.contains("it stands still") && why.contains("restart the daemon"), "{why}");
     // It is still needed, and had as soon as one closes; what was read is not read again.
-    world.consume.reached();
+    world.consume.reached(None);
     assert!(matches!(world.consume.wiring.status.state(), State::Halted { .. }));
     drop(closes);
     world.turn_until("their end", |world| {
