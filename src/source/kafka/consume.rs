@@ -1,6 +1,6 @@
 //! The thread that consumes: messages in, batches out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use super::pressure::Intake;
 use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
 use super::{Context, KafkaSource, KafkaSourceError, native};
-use crate::position::{Offset, Position, UnixMillis};
+use crate::position::{Offset, Position, Stream, UnixMillis};
 use crate::source::{Answer, Wiring};
 
 /// How long to wait for the next message when there is nothing to do.
@@ -93,6 +93,14 @@ fn new_asker(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>
     config.create_with_context(Context::default()).map(Arc::new)
 }
 
+fn clusters_with_ids(positions: &[Position]) -> BTreeSet<String> {
+    let with_id = positions.iter().filter_map(|position| match &*position.stream {
+        Stream::Partition { cluster, topic_id: Some(_), .. } => Some(cluster.clone()),
+        _ => None,
+    });
+    with_id.collect()
+}
+
 pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, KafkaSourceError> {
     let asker = new_asker(&source.settings)?;
     let (tell, findings) = crossbeam_channel::bounded(1024);
@@ -107,6 +115,7 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
         wanted: consume.settings.wanted()?,
         settings: consume.settings.clone(),
         is_new: consume.positions.is_empty(),
+        with_ids: clusters_with_ids(&consume.positions),
         embedded,
         findings: tell,
         questions: asked,

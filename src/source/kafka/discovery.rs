@@ -12,7 +12,9 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
+use super::Context;
 use super::ids::Ids;
+use super::known::Known;
 use super::opening::Opening;
 use super::place::Present;
 use super::probe::{self, Answer, Question, Unanswered};
@@ -20,7 +22,6 @@ use super::settings::KafkaSettings;
 use super::start::Start;
 use super::topics::{Topics, Wanted};
 use super::turns::between_rounds;
-use super::Context;
 use crate::position::Offset;
 
 /// One request's longest wait.
@@ -40,7 +41,8 @@ pub enum Finding {
     /// A topic has another id than when its partitions were found. They are told anew.
     TopicChanged {
         topic: String,
-        expected: Uuid,
+        /// `None`: its partitions were found without; they may be of one that had this or another.
+        expected: Option<Uuid>,
         found: Uuid,
         /// Those that it has now.
         partitions: BTreeSet<i32>,
@@ -80,6 +82,8 @@ pub struct Discovery {
     pub wanted: Wanted,
     /// Whether the log has no position of the source.
     pub is_new: bool,
+    /// The clusters whose topic ids the log has.
+    pub with_ids: BTreeSet<String>,
     /// The embedded broker's id, which stands for the mock cluster's own.
     pub embedded: Option<String>,
     pub findings: Sender<Finding>,
@@ -98,15 +102,6 @@ pub struct Asked<'a> {
 /// Leaders that have not answered in this round: each of their other partitions would take until
 /// the time is up again.
 pub type Silent = BTreeSet<i32>;
-
-/// What is known of a topic that exists.
-#[derive(Default)]
-struct Known {
-    id: Option<Uuid>,
-    found: BTreeSet<i32>,
-    /// Rounds in which it was not there.
-    absent: u32,
-}
 
 /// What is known after the rounds so far.
 pub(super) struct Survey {
@@ -213,6 +208,9 @@ impl Discovery {
                 .ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))?,
         };
         self.same_cluster(survey, &cluster);
+        if self.with_ids.contains(&cluster) {
+            survey.ids.were_told();
+        }
         let ids = self.topic_ids(&mut topics, survey);
         self.tell_refused(survey, &topics);
         for topic in topics.missing.difference(&survey.missing) {
@@ -246,11 +244,9 @@ impl Discovery {
             let id = ids.get(topic).copied();
             let known = survey.known.entry(topic.clone()).or_default();
             known.absent = 0;
-            if let (Some(expected), Some(found)) = (known.id, id)
-                && expected != found
-            {
+            if let Some(found) = known.change(id) {
+                let (topic, expected) = (topic.clone(), known.id);
                 let partitions = partitions.keys().copied().collect();
-                let topic = topic.clone();
                 self.tell(Finding::TopicChanged { topic, expected, found, partitions });
                 *known = Known::default();
             }

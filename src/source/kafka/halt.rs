@@ -112,7 +112,7 @@ impl Consume {
     pub(super) fn topic_changed(
         &mut self,
         topic: &str,
-        expected: Uuid,
+        expected: Option<Uuid>,
         found: Uuid,
         partitions: &BTreeSet<i32>,
     ) {
@@ -123,11 +123,11 @@ impl Consume {
                 continue;
             }
             let expected = match *self.partitions[index].stream {
-                Stream::Partition { topic_id: Some(expected), .. } => expected,
+                Stream::Partition { topic_id: Some(expected), .. } => Some(expected),
                 _ => expected,
             };
-            if expected != found {
-                self.halt(index, Halt { gap: Gap::OtherTopic { expected, found }, beyond: None });
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                self.stop_for(index, Gap::OtherTopic { expected, found });
             }
         }
     }
@@ -139,10 +139,27 @@ impl Consume {
         for index in current {
             if self.partitions[index].stream.cluster() != found {
                 let (expected, found) = (expected.to_owned(), found.to_owned());
-                self.halt(index, Halt { gap: Gap::OtherCluster { expected, found }, beyond: None });
+                self.stop_for(index, Gap::OtherCluster { expected, found });
             }
         }
         self.broken = Some(format!("the cluster was {expected:?} and is {found:?}"));
+    }
+
+    /// Behind this gap nothing is found yet. Where it is skipped once that is, nobody need be called.
+    fn stop_for(&mut self, index: Index, gap: Gap) {
+        let skips = self.skips(&gap);
+        let halt = Halt { gap, beyond: None };
+        if !skips || self.partitions[index].phase == Phase::Halted {
+            return self.halt(index, halt);
+        }
+        let partition = &mut self.partitions[index];
+        let fetched = partition.phase == Phase::Running;
+        tracing::info!(source = self.name, stream = %partition.stream, next = %partition.next,
+            "nothing more is read of it, and what is there now is gone on to: {}", halt.gap);
+        partition.wait_behind(halt);
+        if fetched {
+            self.unfetch(index);
+        }
     }
 
     /// What is not there is not shown. Its position stays, in the log and here: should a topic of

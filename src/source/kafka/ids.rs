@@ -22,7 +22,7 @@ const ASK_SILENT_EVERY: Duration = Duration::from_secs(60);
 /// What the rounds so far have shown.
 #[derive(Default)]
 pub struct Ids {
-    /// Whether the cluster ever told one.
+    /// Whether the cluster ever told one, in this process or before.
     told: bool,
     /// Rounds in which it told none.
     without: u32,
@@ -34,6 +34,12 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// The log has ids that this cluster told: one that is silent at first is not believed to have
+    /// none. A topic that was made anew meanwhile would be read on in silence.
+    pub fn were_told(&mut self) {
+        self.told = true;
+    }
+
     /// Whether it is worth asking: seldom one that answers everything else, and never this.
     pub fn are_asked_for(&self) -> bool {
         let never_answers = self.silent && self.without >= ROUNDS_WITHOUT;
@@ -137,6 +143,18 @@ mod tests {
         }
         ids.answered("s", &mut topics, answer)?;
         Ok(topics.there.into_keys().collect())
+    }
+
+    #[test]
+    fn one_that_told_ids_to_an_earlier_process_is_waited_for() {
+        let mut ids = Ids::default();
+        ids.were_told();
+        for _round in 0..ROUNDS_WITHOUT * 2 {
+            assert!(ready(&mut ids, failed(RDKafkaErrorCode::OperationTimedOut)).is_err());
+            assert!(ready(&mut ids, Ok(HashMap::new())).unwrap().is_empty());
+            assert!(ids.are_asked_for());
+        }
+        assert_eq!(ready(&mut ids, id("old")).unwrap(), ["old"]);
     }
 
     #[test]

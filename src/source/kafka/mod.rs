@@ -29,6 +29,7 @@ mod epochs;
 mod found;
 mod halt;
 mod ids;
+mod known;
 mod native;
 mod opening;
 mod partitions;

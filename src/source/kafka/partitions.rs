@@ -200,6 +200,12 @@ impl Partition {
         self.status.set_end(end);
     }
 
+    /// Until what is there now is found, which it goes on to by itself.
+    pub fn wait_behind(&mut self, halt: Halt) {
+        self.phase = Phase::Halted;
+        self.halt = Some(halt);
+    }
+
     pub fn halt(&mut self, halt: Halt) {
         self.phase = Phase::Halted;
         self.failing_since = None;

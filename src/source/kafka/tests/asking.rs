@@ -28,6 +28,7 @@ fn discovery(bootstrap: &str, start: Start) -> (Discovery, Receiver<Finding>, Se
         wanted: settings.wanted().unwrap(),
         settings,
         is_new: true,
+        with_ids: BTreeSet::new(),
         embedded: Some(CLUSTER.into()),
         findings: tell,
         questions,
