@@ -80,7 +80,8 @@ impl Unnumbered {
 /// each other stay together, however many: the log has a whole decision where a source begins, or
 /// nothing of it.
 pub(super) fn first_frame(drafts: &[Draft], records: &[Unnumbered], bytes_max: usize) -> usize {
-    let is_start = |at: usize| records.get(at).is_some_and(|it| matches!(it.body, Body::Start { .. }));
+    let is_start =
+        |at: usize| records.get(at).is_some_and(|it| matches!(it.body, Body::Start { .. }));
     let mut count = those_that_fit(drafts, bytes_max);
     while count < drafts.len() && is_start(count - 1) && is_start(count) {
         count += 1;

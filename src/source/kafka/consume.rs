@@ -1,6 +1,6 @@
 //! The thread that consumes: messages in, batches out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use super::pending::{Index, Pending, Sealed};
 use super::pressure::Intake;
 use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
+use super::unfound::Unfound;
 use super::{Context, KafkaSource, KafkaSourceError, native};
 use crate::position::{Offset, Position, Stream, UnixMillis};
 use crate::source::{Answer, Wiring};
@@ -46,6 +47,8 @@ pub struct Consume {
     pub(super) ephemeral: bool,
     pub(super) claims: Claims,
     pub(super) partitions: Partitions,
+    /// By topic and number, those that cannot be found.
+    pub(super) unfound: BTreeMap<(String, i32), Unfound>,
     /// Of what is not there: never found in this process, or gone.
     pub(super) positions: Vec<Position>,
     pub(super) pending: Pending,
@@ -144,6 +147,7 @@ impl Consume {
             ephemeral: embedded.is_some(),
             claims,
             partitions: Partitions::default(),
+            unfound: BTreeMap::new(),
             positions,
             pending: Pending::new(identify),
             refused: None,

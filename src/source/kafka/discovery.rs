@@ -55,6 +55,8 @@ pub enum Finding {
     /// The broker says nothing of these topics, and why; of all others it does.
     Refused(BTreeMap<String, String>),
     TopicGone(String),
+    /// A partition that is there, and of which nobody tells where its log begins and ends.
+    NotFound(Box<NotFound>),
     /// What is between a partition's next offset and its end.
     Looked(Answer),
     NotLooked(Box<Unanswered>),
@@ -71,6 +73,14 @@ pub struct Found {
     pub present: Present,
     /// Where it starts if nothing is known of it.
     pub start: Offset,
+}
+
+pub struct NotFound {
+    pub cluster: String,
+    pub topic: String,
+    pub topic_id: Option<Uuid>,
+    pub partition: i32,
+    pub error: String,
 }
 
 pub struct Discovery {
@@ -342,6 +352,10 @@ impl Discovery {
                 Err(error) => {
                     tracing::debug!(source = self.source, topic, partition, %error, "not found");
                     complete = false;
+                    let (cluster, topic) = (cluster.to_owned(), topic.to_owned());
+                    let (topic_id, error) = (known.id, error.to_string());
+                    let not_found = NotFound { cluster, topic, topic_id, partition, error };
+                    self.tell(Finding::NotFound(Box::new(not_found)));
                 }
             }
         }

@@ -67,6 +67,7 @@ impl Consume {
             }
             Finding::Refused(topics) => self.wiring.status.set_refused(topics),
             Finding::TopicGone(topic) => self.topic_gone(&topic),
+            Finding::NotFound(not_found) => self.not_found(*not_found),
             Finding::Looked(answer) => self.looked(answer),
             Finding::NotLooked(unanswered) => self.not_looked(*unanswered),
             Finding::Reached { undecided } => self.reached(undecided),
@@ -77,7 +78,9 @@ impl Consume {
     /// All starts that are told at once go into one batch, so that they become durable together.
     fn found(&mut self, found: Vec<Found>) {
         let mut resumed = Vec::new();
+        let mut unfound = Vec::new();
         for Found { present, start } in found {
+            unfound.extend(self.unfound.remove(&(present.topic.clone(), present.partition)));
             let (low, high) = (Offset(present.low), Offset(present.high));
             let before = self.partitions.find(&present.topic, present.partition);
             let stream = Arc::new(Stream::Partition {
@@ -141,6 +144,7 @@ impl Consume {
                 }
             }
         }
+        self.are_found(unfound);
         self.fetch(&resumed);
     }
 
@@ -173,6 +177,7 @@ impl Consume {
         }
         tracing::info!(source = self.name, stream = %partition.stream, next = %partition.next,
             "its own cluster answers again: partition resumed");
+        partition.show_readable();
         partition.run();
         Some(index)
     }

@@ -142,6 +142,7 @@ impl Consume {
                 self.stop_for(index, Gap::OtherCluster { expected, found });
             }
         }
+        self.forget_unfound(|_| true);
         self.broken = Some(format!("the cluster was {expected:?} and is {found:?}"));
     }
 
@@ -169,6 +170,7 @@ impl Consume {
         for index in self.partitions.of_topic(topic) {
             self.let_go(index);
         }
+        self.forget_unfound(|unfound| unfound == topic);
     }
 
     fn let_go(&mut self, index: Index) {

@@ -47,6 +47,7 @@ mod stop;
 mod tests;
 mod topics;
 mod turns;
+mod unfound;
 
 use std::thread::JoinHandle;
 

@@ -206,6 +206,11 @@ impl Partition {
         self.halt = Some(halt);
     }
 
+    /// Whether it goes on by itself once what is there now is found.
+    pub fn waits_behind(&self) -> bool {
+        self.phase == Phase::Halted && self.gauges.halted.get() == 0
+    }
+
     pub fn halt(&mut self, halt: Halt) {
         self.phase = Phase::Halted;
         self.failing_since = None;

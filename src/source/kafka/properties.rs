@@ -30,8 +30,7 @@ const NEVER: &[(&str, &str)] = &[
 const MECHANISMS: [&str; 2] = ["sasl.mechanism", "sasl.mechanisms"];
 
 /// librdkafka asks its application for them, unless it is built with a client for HTTP.
-const NO_TOKENS: &str =
-    "nobody here would refresh the tokens of OAUTHBEARER: use SCRAM-SHA-256, SCRAM-SHA-512, PLAIN or \
+const NO_TOKENS: &str = "nobody here would refresh the tokens of OAUTHBEARER: use SCRAM-SHA-256, SCRAM-SHA-512, PLAIN or \
      a client certificate";
 
 impl Properties {

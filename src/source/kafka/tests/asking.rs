@@ -110,6 +110,22 @@ fn a_topic_that_was_refused_at_first_starts_where_the_settings_say() {
 }
 
 #[test]
+fn a_partition_without_a_leader_is_told_as_not_found_and_found_when_it_has_one() {
+    let cluster = cluster(1, 2);
+    cluster.partition_leader(TOPIC, 1, None).unwrap();
+    let (discovery, findings, _ask) = discovery(&cluster.bootstrap_servers(), Start::Earliest);
+    thread::spawn(move || discovery.run());
+    let not_found = loop {
+        if let Finding::NotFound(not_found) = findings.recv_timeout(LIMIT).unwrap() {
+            break not_found;
+        }
+    };
+    assert_eq!((not_found.topic.as_str(), not_found.partition), (TOPIC, 1));
+    cluster.partition_leader(TOPIC, 1, Some(1)).unwrap();
+    assert_eq!(told(&findings)[0].present.partition, 1);
+}
+
+#[test]
 fn a_leader_that_does_not_answer_is_asked_once_and_delays_no_other() {
     let cluster = cluster(2, 5);
     for (partition, leader) in [(0, 1), (1, 2), (2, 2), (3, 2), (4, 1)] {

@@ -10,6 +10,7 @@ mod mended;
 mod paused;
 mod state;
 mod stuck;
+mod unfound;
 mod voided;
 
 use std::collections::BTreeSet;
