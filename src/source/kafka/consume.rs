@@ -1,6 +1,6 @@
 //! The thread that consumes: messages in, batches out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,7 +13,9 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::accept::Accepting;
+use super::busy::Busy;
 use super::claims::Claims;
+use super::closing::Closing;
 use super::commit::Commits;
 use super::discovery::{Discovery, Finding};
 use super::halt::Away;
@@ -21,6 +23,7 @@ use super::partitions::{Doubt, Partitions, Phase};
 use super::pending::{Index, Pending, Sealed};
 use super::pressure::Intake;
 use super::probe::{Question, is_damage};
+use super::readers::Readers;
 use super::settings::KafkaSettings;
 use super::unfound::Unfound;
 use super::{Context, KafkaSource, KafkaSourceError, native};
@@ -81,8 +84,11 @@ pub struct Consume {
     pub(super) orders: Vec<Accepting>,
     /// Who asked for what will be durable with a batch, and what will have been done then.
     pub(super) accepted: Vec<(u64, Answer, Vec<String>)>,
-    /// Clients given up, while they close.
-    pub(super) closing: VecDeque<JoinHandle<()>>,
+    pub(super) closing: Closing,
+    /// What the thread that asks the cluster is at.
+    pub(super) busy: Busy,
+    /// Why nothing is heard of it, and since when that is told.
+    pub(super) unheard: Option<(String, UnixMillis)>,
 }
 
 pub(super) fn new_consumer(settings: &KafkaSettings) -> KafkaResult<Arc<BaseConsumer<Context>>> {
@@ -110,13 +116,16 @@ pub fn spawn(source: KafkaSource, wiring: Wiring) -> Result<JoinHandle<()>, Kafk
     let (questions, asked) = crossbeam_channel::bounded(64);
     let commits = Commits::start(&source.name, &asker)?;
     let (name, embedded) = (source.name.clone(), source.embedded.clone());
-    let consume = Consume::new(source, wiring, findings, questions, commits)?;
+    let mut consume = Consume::new(source, wiring, findings, questions, commits)?;
+    let readers = Readers::new(&name, consume.settings.client_config());
+    consume.busy = readers.busy.clone();
     let discovery = Discovery {
         source: name.clone(),
         asker,
         consumer: Some(consume.consumer.clone()),
         wanted: consume.settings.wanted()?,
         settings: consume.settings.clone(),
+        readers,
         is_new: consume.positions.is_empty(),
         with_ids: clusters_with_ids(&consume.positions),
         embedded,
@@ -167,7 +176,9 @@ impl Consume {
             lost: false,
             orders: Vec::new(),
             accepted: Vec::new(),
-            closing: VecDeque::new(),
+            closing: Closing::default(),
+            busy: Busy::default(),
+            unheard: None,
         })
     }
 
@@ -192,6 +203,7 @@ impl Consume {
             return false;
         }
         self.take_findings();
+        self.watch_asker();
         self.begin_started();
         self.take_messages();
         self.offer();

@@ -18,10 +18,12 @@ use super::known::Known;
 use super::opening::Opening;
 use super::place::Present;
 use super::probe::{self, Answer, Question, Unanswered};
+use super::readers::Readers;
 use super::settings::KafkaSettings;
 use super::start::Start;
 use super::topics::{Topics, Wanted};
 use super::turns::between_rounds;
+use super::unfound::NotFound;
 use crate::position::Offset;
 
 /// One request's longest wait.
@@ -75,20 +77,13 @@ pub struct Found {
     pub start: Offset,
 }
 
-pub struct NotFound {
-    pub cluster: String,
-    pub topic: String,
-    pub topic_id: Option<Uuid>,
-    pub partition: i32,
-    pub error: String,
-}
-
 pub struct Discovery {
     pub source: String,
     pub asker: Arc<BaseConsumer<Context>>,
     /// The client that consumes, at the beginning.
     pub consumer: Option<Arc<BaseConsumer<Context>>>,
     pub settings: KafkaSettings,
+    pub readers: Readers,
     pub wanted: Wanted,
     /// Whether the log has no position of the source.
     pub is_new: bool,
@@ -134,7 +129,9 @@ impl Discovery {
         // A client connects when it is asked something, or else looks once a second whether it
         // should: nothing is fetched until then.
         if let Some(consumer) = self.consumer.take() {
-            let _ = self.wanted.look(&consumer, CONNECT_TIMEOUT);
+            let _ = self.wanted.look(&consumer, CONNECT_TIMEOUT, &self.readers.busy);
+            // It may be given up by now.
+            self.readers.close(consumer);
         }
         // At the beginning of what is there, nothing has to be decided at once.
         let opens = self.is_new && self.settings.start != Start::Earliest;
@@ -150,6 +147,7 @@ impl Discovery {
         };
         loop {
             let began = Instant::now();
+            self.readers.busy.begin();
             let complete = self.round(&mut survey);
             let answers = complete.is_ok();
             self.let_client_speak();
@@ -170,6 +168,7 @@ impl Discovery {
             };
             let next =
                 began + pause.min(self.settings.metadata_interval).max(Duration::from_millis(10));
+            self.readers.busy.wait();
             if !between_rounds(&self.questions, next, |question| self.look(question, answers)) {
                 return;
             }
@@ -186,8 +185,11 @@ impl Discovery {
     }
 
     pub(super) fn tell(&self, finding: Finding) {
+        // While the source is held nobody listens.
+        self.readers.busy.wait();
         // The consuming thread outlives this one, or is ending and will not miss it.
         let _ = self.findings.send(finding);
+        self.readers.busy.begin();
     }
 
     /// `answers`: whether the client that asks got its last answers. Its connections may be what
@@ -195,7 +197,8 @@ impl Discovery {
     fn look(&self, question: Question, answers: bool) {
         let Question { topic, partition, .. } = question.clone();
         let asker = answers.then_some(&*self.asker);
-        match probe::look(asker, &self.settings.client_config(), question) {
+        self.readers.busy.begin();
+        match probe::look(asker, &self.readers, question) {
             Ok(answer) => self.tell(Finding::Looked(answer)),
             Err(unanswered) => {
                 let error = &unanswered.error;
@@ -203,12 +206,13 @@ impl Discovery {
                 self.tell(Finding::NotLooked(unanswered));
             }
         }
+        self.readers.busy.wait();
     }
 
     /// Whether everything that is there is known.
     fn round(&self, survey: &mut Survey) -> KafkaResult<bool> {
         // First, because asking for the id alone makes no connection.
-        let mut topics = self.wanted.look(&self.asker, REQUEST_TIMEOUT)?;
+        let mut topics = self.wanted.look(&self.asker, REQUEST_TIMEOUT, &self.readers.busy)?;
         let cluster = match &self.embedded {
             Some(id) => id.clone(),
             None => self
@@ -373,6 +377,7 @@ impl Discovery {
         let leader = leader.filter(|leader| !silent.contains(leader));
         let leader =
             leader.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable))?;
+        self.readers.busy.begin();
         let ends = self.asker.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
         let code = ends.as_ref().err().and_then(KafkaError::rdkafka_error_code);
         if code == Some(RDKafkaErrorCode::OperationTimedOut) {

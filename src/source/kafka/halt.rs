@@ -257,7 +257,7 @@ impl Consume {
 
     pub(super) fn show_state(&self) {
         let status = &self.wiring.status;
-        if let Some((why, since)) = &self.stuck {
+        if let Some((why, since)) = self.stuck.as_ref().or(self.unheard.as_ref()) {
             let (why, since) = (why.clone(), *since);
             return status.set_state(State::Halted { why, since });
         }

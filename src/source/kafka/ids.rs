@@ -96,6 +96,7 @@ impl Discovery {
             return HashMap::new();
         }
         let names: Vec<String> = topics.there.keys().cloned().collect();
+        self.readers.busy.begin();
         let answer = native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT);
         let failed = match survey.ids.answered(&self.source, topics, answer) {
             Ok(ids) => {

@@ -20,7 +20,9 @@
 //! a refused commit.
 
 mod accept;
+mod busy;
 mod claims;
+mod closing;
 mod commit;
 mod consume;
 mod context;
@@ -38,6 +40,7 @@ mod place;
 mod pressure;
 mod probe;
 mod properties;
+mod readers;
 mod rebuild;
 mod settings;
 mod stalled;

@@ -4,11 +4,20 @@
 use std::sync::Arc;
 
 use super::consume::Consume;
-use super::discovery::NotFound;
 use super::stalled::FAILURES_MAX;
+use uuid::Uuid;
+
 use crate::metrics::stream_labels;
 use crate::position::{Stream, UnixMillis};
 use crate::source::status::StreamState;
+
+pub struct NotFound {
+    pub cluster: String,
+    pub topic: String,
+    pub topic_id: Option<Uuid>,
+    pub partition: i32,
+    pub error: String,
+}
 
 /// Since when, and in how many rounds.
 pub struct Unfound {

@@ -8,6 +8,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::super::discovery::{Discovery, ROUNDS_GONE, Silent};
 use super::super::opening::Opening;
+use super::super::readers::Readers;
 use super::super::settings::KafkaSettings;
 use super::super::start::Start;
 use super::super::topics::Topics;
@@ -25,6 +26,7 @@ fn discovery(bootstrap: &str, start: Start) -> (Discovery, Receiver<Finding>, Se
         source: "test".into(),
         asker: new_consumer(&settings).unwrap(),
         consumer: None,
+        readers: Readers::new("test", settings.client_config()),
         wanted: settings.wanted().unwrap(),
         settings,
         is_new: true,

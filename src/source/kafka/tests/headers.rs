@@ -1,6 +1,7 @@
 //! Headers that a publisher may send and a client may not expect.
 
-use super::super::native;
+use super::super::readers::Readers;
+use super::super::{native, probe};
 use super::*;
 
 fn producer(world: &World) -> BaseProducer {
@@ -36,8 +37,8 @@ fn a_message_whose_headers_cannot_be_read_is_damaged_and_not_without_headers() {
     let question = world.asked.recv().unwrap();
     assert!(question.suspect && question.next == Offset(2), "{question:?}");
     // Who looks sees the same.
-    let config = world.consume.settings.client_config();
-    let answer = super::super::probe::look(None, &config, question);
+    let readers = Readers::new("test", world.consume.settings.client_config());
+    let answer = probe::look(None, &readers, question);
     let answer = answer.map_err(|unanswered| unanswered.error).unwrap();
     assert_eq!(answer.between, Between::Damaged { readable: 3 });
     world.consume.looked(answer);
