@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use crossbeam_channel::{RecvTimeoutError, Sender, TryRecvError};
 
-use super::DurableOffsets;
 use super::decode::{Decoded, DecodedBatch};
 use super::doubt::Doubts;
 use super::duplicates::{Duplicates, Verdict};
 use super::frame::{Frame, Unnumbered, first_frame};
 use super::handed::Handed;
+use super::offsets::{DurableOffsets, last_offsets};
 use super::pressure::Valve;
 use super::queue::{Entry, PendingBatch, QueueEnds, Write};
 use super::record::{Fitted, RECORD_BYTES_MAX, fit};
@@ -21,7 +21,7 @@ use crate::catalog;
 use crate::disk::ballast::Ballast;
 use crate::metrics::{Metrics, stream_labels};
 use crate::operation::{Body, Message, Original, Redrive, encode};
-use crate::position::{Mark, Seq, Stream};
+use crate::position::Seq;
 use crate::shutdown::Shutdown;
 use crate::wal::{AppendError, Appended, Draft, Trimmer, Wal};
 
@@ -258,7 +258,7 @@ impl Appender {
         let mut drafts = std::mem::take(&mut frame.drafts);
         let mut rest = &drafts[..];
         while !rest.is_empty() {
-            let count = first_frame(rest, self.ends.frame_bytes_max);
+            let count = first_frame(rest, &records, self.ends.frame_bytes_max);
             let (first, behind) = rest.split_at(count);
             let appended = self.append(first)?;
             self.count(&appended, count);
@@ -327,16 +327,11 @@ impl Appender {
 
     /// Sets the durable offset of each partition in the frame, once.
     fn show_offsets(&self, records: &[Unnumbered]) {
-        let mut shown: Vec<&Arc<Stream>> = Vec::new();
-        for position in records.iter().rev().filter_map(|record| record.position.as_ref()) {
-            let Mark::Next(next) = position.mark else { continue };
-            if !shown.iter().any(|stream| Arc::ptr_eq(stream, &position.stream)) {
-                let labels = stream_labels(&position.stream);
-                let gauge = &self.ends.metrics.source.durable_offset;
-                gauge.with_label_values(&labels.each()).set(next.0 as i64);
-                self.ends.offsets.set(&position.stream, next);
-                shown.push(&position.stream);
-            }
+        for (stream, next) in last_offsets(records, &self.ends.offsets) {
+            let labels = stream_labels(stream);
+            let gauge = &self.ends.metrics.source.durable_offset;
+            gauge.with_label_values(&labels.each()).set(next.0 as i64);
+            self.ends.offsets.set(stream, next);
         }
     }
 

@@ -76,8 +76,20 @@ impl Unnumbered {
 }
 
 /// How many of the drafts go into the next frame: all, or as many as fit if there is more than
-/// twice as much as a frame should hold; one at least. No small frame is left over.
-pub(super) fn first_frame(drafts: &[Draft], bytes_max: usize) -> usize {
+/// twice as much as a frame should hold; one at least. No small frame is left over. Starts that follow
+/// each other stay together, however many: the log has a whole decision where a source begins, or
+/// nothing of it.
+pub(super) fn first_frame(drafts: &[Draft], records: &[Unnumbered], bytes_max: usize) -> usize {
+    let is_start =
+        |at: usize| records.get(at).is_some_and(|it| matches!(it.body, Body::Start { .. }));
+    let mut count = those_that_fit(drafts, bytes_max);
+    while count < drafts.len() && is_start(count - 1) && is_start(count) {
+        count += 1;
+    }
+    count
+}
+
+fn those_that_fit(drafts: &[Draft], bytes_max: usize) -> usize {
     let (mut bytes, mut fit) = (0, 0);
     for draft in drafts {
         bytes += draft.frame_bytes();
@@ -103,10 +115,23 @@ mod tests {
         };
         let drafts: Vec<Draft> = (0..10).map(|_| draft(1000)).collect();
         let each = drafts[0].frame_bytes();
-        assert_eq!(first_frame(&drafts, 10 * each), 10);
-        assert_eq!(first_frame(&drafts, 5 * each), 10);
-        assert_eq!(first_frame(&drafts, 4 * each), 4);
-        assert_eq!(first_frame(&drafts, 1), 1);
-        assert_eq!(first_frame(&drafts[..1], 1), 1);
+        assert_eq!(first_frame(&drafts, &[], 10 * each), 10);
+        assert_eq!(first_frame(&drafts, &[], 5 * each), 10);
+        assert_eq!(first_frame(&drafts, &[], 4 * each), 4);
+        assert_eq!(first_frame(&drafts, &[], 1), 1);
+        assert_eq!(first_frame(&drafts[..1], &[], 1), 1);
+    }
+
+    #[test]
+    fn the_starts_of_one_decision_are_not_parted() {
+        let mut frame = Frame::default();
+        let start = || Body::Start { forget_others: false, why: None };
+        for body in [start(), start(), start(), Body::Duplicate, start(), Body::Duplicate] {
+            let (durable, reply) = (None, None);
+            let record = Unnumbered { time: UnixMillis(1), position: None, body, durable, reply };
+            frame.push(record, None, Bytes::from(vec![0; 1000]));
+        }
+        let count = |from: usize| first_frame(&frame.drafts[from..], &frame.records[from..], 1);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(count), [3, 2, 1, 1, 1, 1]);
     }
 }

@@ -208,8 +208,9 @@ impl Mark {
 fn has_more_to_tell(report: &SourceReport) -> bool {
     match report.state {
         State::Starting { .. } => true,
-        State::Reconnecting { .. } => report.streams.is_empty(),
-        State::Running | State::Paused { .. } | State::Halted { .. } | State::Stopped => false,
+        // Where it begins may not be decided.
+        State::Reconnecting { .. } | State::Paused { .. } => report.streams.is_empty(),
+        State::Running | State::Halted { .. } | State::Stopped => false,
     }
 }
 

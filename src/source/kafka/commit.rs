@@ -82,6 +82,12 @@ impl Commits {
         Commits { offered: VecDeque::new(), in_flight: None, ask, answers: given }
     }
 
+    /// Likewise, with what was given out before.
+    #[cfg(test)]
+    pub fn then_answered_with(self, answers: Vec<Option<RDKafkaErrorCode>>) -> Commits {
+        Commits { offered: self.offered, ..Commits::answered_with(answers) }
+    }
+
     /// What was given out will not become durable.
     pub fn forget(&mut self) {
         self.offered.clear();

@@ -1,8 +1,7 @@
 //! The thread that consumes: messages in, batches out.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -13,14 +12,18 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::accept::Accepting;
+use super::busy::Busy;
 use super::claims::Claims;
+use super::closing::Closing;
 use super::commit::Commits;
 use super::discovery::Finding;
+use super::halt::Away;
 use super::partitions::{Doubt, Partitions, Phase};
 use super::pending::{Index, Pending, Sealed};
 use super::pressure::Intake;
 use super::probe::{Question, is_damage};
 use super::settings::KafkaSettings;
+use super::unfound::Unfound;
 use super::{Context, KafkaSource, native};
 use crate::position::{Offset, Position, UnixMillis};
 use crate::source::{Answer, Wiring};
@@ -45,6 +48,8 @@ pub struct Consume {
     pub(super) ephemeral: bool,
     pub(super) claims: Claims,
     pub(super) partitions: Partitions,
+    /// By topic and number, those that cannot be found.
+    pub(super) unfound: BTreeMap<(String, i32), Unfound>,
     /// Of what is not there: never found in this process, or gone.
     pub(super) positions: Vec<Position>,
     pub(super) pending: Pending,
@@ -56,7 +61,10 @@ pub struct Consume {
     pub(super) batches: u64,
     pub(super) commits: Commits,
     pub(super) commit_error: Option<RDKafkaErrorCode>,
-    pub(super) reconnecting: bool,
+    /// While the cluster cannot be reached.
+    pub(super) away: Option<Away>,
+    /// Why nothing is found yet.
+    pub(super) undecided: Option<String>,
     /// The broker refused an offset, without saying of which partition: for how many more
     /// statistics every partition that stands still is asked about.
     pub(super) suspicious: u32,
@@ -74,8 +82,11 @@ pub struct Consume {
     pub(super) orders: Vec<Accepting>,
     /// Who asked for what will be durable with a batch, and what will have been done then.
     pub(super) accepted: Vec<(u64, Answer, Vec<String>)>,
-    /// Clients given up, while they close.
-    pub(super) closing: VecDeque<JoinHandle<()>>,
+    pub(super) closing: Closing,
+    /// What the thread that asks the cluster is at.
+    pub(super) busy: Busy,
+    /// Why nothing is heard of it, and since when that is told.
+    pub(super) unheard: Option<(String, UnixMillis)>,
 }
 
 impl Consume {
@@ -99,6 +110,7 @@ impl Consume {
             ephemeral: embedded.is_some(),
             claims,
             partitions: Partitions::default(),
+            unfound: BTreeMap::new(),
             positions,
             pending: Pending::new(identify),
             refused: None,
@@ -106,7 +118,8 @@ impl Consume {
             held: None,
             batches: 0,
             commit_error: None,
-            reconnecting: false,
+            away: None,
+            undecided: None,
             suspicious: 0,
             damage_told: None,
             retries: Vec::new(),
@@ -117,7 +130,9 @@ impl Consume {
             lost: false,
             orders: Vec::new(),
             accepted: Vec::new(),
-            closing: VecDeque::new(),
+            closing: Closing::default(),
+            busy: Busy::default(),
+            unheard: None,
         }
     }
 
@@ -125,9 +140,7 @@ impl Consume {
         let mut commit_due = Instant::now() + self.settings.commit_interval;
         // One that ends by itself ends the daemon.
         while !self.wiring.shutdown.is_asked() && !self.lost {
-            if !self.turn() {
-                continue;
-            }
+            self.turn();
             // The embedded broker answers no commit, and nobody looks at its lag.
             if !self.ephemeral && Instant::now() >= commit_due {
                 self.commit();
@@ -144,6 +157,7 @@ impl Consume {
             return false;
         }
         self.take_findings();
+        self.watch_asker();
         self.begin_started();
         self.take_messages();
         self.offer();
@@ -220,19 +234,23 @@ impl Consume {
         }
         let time = message.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok());
         let time = time.map_or_else(UnixMillis::now, UnixMillis);
-        partition.next = Offset(offset + 1);
-        partition.epochs.took(partition.next, epoch);
+        let next = Offset(offset + 1);
+        if let Err(code) = self.pending.message(index, next, epoch, time, message) {
+            self.damaged_somewhere(code, "the headers of a message");
+            return self.doubt(index, Doubt::Hole);
+        }
+        partition.next = next;
+        partition.epochs.took(next, epoch);
         partition.count(time);
-        self.pending.message(index, partition.next, epoch, time, message);
         if self.refused.is_none() && self.is_batch() {
             self.offer();
         }
-        if self.reconnecting {
-            self.reached();
+        if self.away.is_some() {
+            self.delivered();
         }
     }
 
-    fn failed(&mut self, error: &KafkaError) {
+    pub(super) fn failed(&mut self, error: &KafkaError) {
         use RDKafkaErrorCode::{
             AllBrokersDown, Authentication, AutoOffsetReset, BrokerTransportFailure, Fatal,
             LogTruncation, OffsetOutOfRange, Resolve, SSL, SaslAuthenticationFailed,
@@ -248,11 +266,12 @@ impl Consume {
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
                 self.broken = Some(error.to_string());
             }
-            Some(AllBrokersDown | Authentication | SSL | SaslAuthenticationFailed) => {
-                self.unreachable(&reason);
-            }
-            // One broker of several, or one address of many: librdkafka connects again.
-            Some(BrokerTransportFailure | Resolve) => {
+            Some(AllBrokersDown) => self.unreachable(&reason),
+            // One broker of several, or one address of many: librdkafka connects again, and the
+            // others deliver. If there is no other, the thread that asks says so.
+            Some(
+                Authentication | BrokerTransportFailure | Resolve | SSL | SaslAuthenticationFailed,
+            ) => {
                 tracing::debug!(source = self.name, reason, "connection lost");
             }
             _ => tracing::warn!(source = self.name, %error, reason, "Kafka reports"),

@@ -2,7 +2,7 @@
 //! an answer: cluster id, topics, their ids, partitions, and where the log of a new partition
 //! starts and ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,18 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
+use super::Context;
 use super::ids::Ids;
+use super::known::Known;
 use super::opening::Opening;
 use super::place::Present;
 use super::probe::{self, Answer, Question, Unanswered};
+use super::readers::Readers;
 use super::settings::KafkaSettings;
 use super::start::Start;
 use super::topics::{Topics, Wanted};
 use super::turns::between_rounds;
-use super::{Context, native};
+use super::unfound::NotFound;
 use crate::position::Offset;
 
 /// One request's longest wait.
@@ -40,7 +43,8 @@ pub enum Finding {
     /// A topic has another id than when its partitions were found. They are told anew.
     TopicChanged {
         topic: String,
-        expected: Uuid,
+        /// `None`: its partitions were found without; they may be of one that had this or another.
+        expected: Option<Uuid>,
         found: Uuid,
         /// Those that it has now.
         partitions: BTreeSet<i32>,
@@ -55,13 +59,16 @@ pub enum Finding {
     /// The broker says nothing of these topics, and why; of all others it does.
     Refused(BTreeMap<String, String>),
     TopicGone(String),
+    /// A partition that is there, and of which nobody tells where its log begins and ends.
+    NotFound(Box<NotFound>),
     /// What is between a partition's next offset and its end.
     Looked(Answer),
     NotLooked(Box<Unanswered>),
-    /// Why it is not decided yet where the source begins.
-    Undecided(String),
     /// The cluster answered.
-    Reached,
+    Reached {
+        /// Why nothing is found yet.
+        undecided: Option<String>,
+    },
     /// It did not.
     Unreachable(String),
 }
@@ -78,9 +85,12 @@ pub struct Discovery {
     /// The client that consumes, at the beginning.
     pub consumer: Option<Arc<BaseConsumer<Context>>>,
     pub settings: KafkaSettings,
+    pub readers: Readers,
     pub wanted: Wanted,
     /// Whether the log has no position of the source.
     pub is_new: bool,
+    /// The clusters whose topic ids the log has.
+    pub with_ids: BTreeSet<String>,
     /// The embedded broker's id, which stands for the mock cluster's own.
     pub embedded: Option<String>,
     pub findings: Sender<Finding>,
@@ -100,15 +110,6 @@ pub struct Asked<'a> {
 /// the time is up again.
 pub type Silent = BTreeSet<i32>;
 
-/// What is known of a topic that exists.
-#[derive(Default)]
-struct Known {
-    id: Option<Uuid>,
-    found: BTreeSet<i32>,
-    /// Rounds in which it was not there.
-    absent: u32,
-}
-
 /// What is known after the rounds so far.
 pub(super) struct Survey {
     known: BTreeMap<String, Known>,
@@ -118,7 +119,9 @@ pub(super) struct Survey {
     withheld: BTreeMap<String, Opening>,
     /// Told as missing.
     pub(super) missing: BTreeSet<String>,
-    ids: Ids,
+    pub(super) ids: Ids,
+    /// Why the ids of the topics that are there are not known.
+    pub(super) without_ids: Option<String>,
     cluster: Option<String>,
     pub(super) refused: BTreeMap<String, String>,
 }
@@ -128,7 +131,9 @@ impl Discovery {
         // A client connects when it is asked something, or else looks once a second whether it
         // should: nothing is fetched until then.
         if let Some(consumer) = self.consumer.take() {
-            let _ = self.wanted.look(&consumer, CONNECT_TIMEOUT);
+            let _ = self.wanted.look(&consumer, CONNECT_TIMEOUT, &self.readers.busy);
+            // It may be given up by now.
+            self.readers.close(consumer);
         }
         // At the beginning of what is there, nothing has to be decided at once.
         let opens = self.is_new && self.settings.start != Start::Earliest;
@@ -138,21 +143,22 @@ impl Discovery {
             withheld: BTreeMap::new(),
             missing: BTreeSet::new(),
             ids: Ids::default(),
+            without_ids: None,
             cluster: None,
             refused: BTreeMap::new(),
         };
         loop {
             let began = Instant::now();
+            self.readers.busy.begin();
             let complete = self.round(&mut survey);
             let answers = complete.is_ok();
             self.let_client_speak();
             let pause = match complete {
                 Ok(complete) => {
                     self.asker.context().forget_reason();
-                    self.tell(Finding::Reached);
-                    if let Some(why) = survey.opening.as_ref().and_then(Opening::why) {
-                        self.tell(Finding::Undecided(why));
-                    }
+                    let opening = || survey.opening.as_ref().and_then(Opening::why);
+                    let undecided = survey.without_ids.clone().or_else(opening);
+                    self.tell(Finding::Reached { undecided });
                     if complete { self.settings.metadata_interval } else { RETRY_INTERVAL }
                 }
                 Err(error) => {
@@ -164,6 +170,7 @@ impl Discovery {
             };
             let next =
                 began + pause.min(self.settings.metadata_interval).max(Duration::from_millis(10));
+            self.readers.busy.wait();
             if !between_rounds(&self.questions, next, |question| self.look(question, answers)) {
                 return;
             }
@@ -180,8 +187,11 @@ impl Discovery {
     }
 
     pub(super) fn tell(&self, finding: Finding) {
+        // While the source is held nobody listens.
+        self.readers.busy.wait();
         // The consuming thread outlives this one, or is ending and will not miss it.
         let _ = self.findings.send(finding);
+        self.readers.busy.begin();
     }
 
     /// `answers`: whether the client that asks got its last answers. Its connections may be what
@@ -189,7 +199,8 @@ impl Discovery {
     fn look(&self, question: Question, answers: bool) {
         let Question { topic, partition, .. } = question.clone();
         let asker = answers.then_some(&*self.asker);
-        match probe::look(asker, &self.settings.client_config(), question) {
+        self.readers.busy.begin();
+        match probe::look(asker, &self.readers, question) {
             Ok(answer) => self.tell(Finding::Looked(answer)),
             Err(unanswered) => {
                 let error = &unanswered.error;
@@ -197,12 +208,13 @@ impl Discovery {
                 self.tell(Finding::NotLooked(unanswered));
             }
         }
+        self.readers.busy.wait();
     }
 
     /// Whether everything that is there is known.
     fn round(&self, survey: &mut Survey) -> KafkaResult<bool> {
         // First, because asking for the id alone makes no connection.
-        let mut topics = self.wanted.look(&self.asker, REQUEST_TIMEOUT)?;
+        let mut topics = self.wanted.look(&self.asker, REQUEST_TIMEOUT, &self.readers.busy)?;
         let cluster = match &self.embedded {
             Some(id) => id.clone(),
             None => self
@@ -212,7 +224,10 @@ impl Discovery {
                 .ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))?,
         };
         self.same_cluster(survey, &cluster);
-        let ids = self.topic_ids(&mut topics, &mut survey.ids)?;
+        if self.with_ids.contains(&cluster) {
+            survey.ids.were_told();
+        }
+        let ids = self.topic_ids(&mut topics, survey);
         self.tell_unseen(survey, &topics);
         let mut complete = topics.missing.is_empty() && topics.unready.is_empty();
         complete &= self.let_go(survey, &topics);
@@ -241,11 +256,9 @@ impl Discovery {
             let id = ids.get(topic).copied();
             let known = survey.known.entry(topic.clone()).or_default();
             known.absent = 0;
-            if let (Some(expected), Some(found)) = (known.id, id)
-                && expected != found
-            {
+            if let Some(found) = known.change(id) {
+                let (topic, expected) = (topic.clone(), known.id);
                 let partitions = partitions.keys().copied().collect();
-                let topic = topic.clone();
                 self.tell(Finding::TopicChanged { topic, expected, found, partitions });
                 *known = Known::default();
             }
@@ -296,15 +309,6 @@ impl Discovery {
         }
     }
 
-    fn topic_ids(&self, topics: &mut Topics, ids: &mut Ids) -> KafkaResult<HashMap<String, Uuid>> {
-        if self.embedded.is_some() || topics.there.is_empty() || !ids.are_asked_for() {
-            return Ok(HashMap::new());
-        }
-        let names: Vec<String> = topics.there.keys().cloned().collect();
-        let answer = native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT);
-        ids.answered(&self.source, topics, answer)
-    }
-
     /// Whether every partition was found. Each is told at once: the next one's leader may take its
     /// time.
     fn new_partitions(
@@ -330,6 +334,10 @@ impl Discovery {
                 Err(error) => {
                     tracing::debug!(source = self.source, topic, partition, %error, "not found");
                     complete = false;
+                    let (cluster, topic) = (cluster.to_owned(), topic.to_owned());
+                    let (topic_id, error) = (known.id, error.to_string());
+                    let not_found = NotFound { cluster, topic, topic_id, partition, error };
+                    self.tell(Finding::NotFound(Box::new(not_found)));
                 }
             }
         }
@@ -347,6 +355,7 @@ impl Discovery {
         let leader = leader.filter(|leader| !silent.contains(leader));
         let leader =
             leader.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable))?;
+        self.readers.busy.begin();
         let ends = self.asker.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
         let code = ends.as_ref().err().and_then(KafkaError::rdkafka_error_code);
         if code == Some(RDKafkaErrorCode::OperationTimedOut) {

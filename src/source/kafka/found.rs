@@ -68,18 +68,20 @@ impl Consume {
             Finding::Missing(topics) => self.wiring.status.set_missing(topics),
             Finding::Refused(topics) => self.wiring.status.set_refused(topics),
             Finding::TopicGone(topic) => self.topic_gone(&topic),
+            Finding::NotFound(not_found) => self.not_found(*not_found),
             Finding::Looked(answer) => self.looked(answer),
             Finding::NotLooked(unanswered) => self.not_looked(*unanswered),
-            Finding::Undecided(why) => self.undecided(&why),
-            Finding::Reached => self.reached(),
-            Finding::Unreachable(error) => self.unreachable(&error),
+            Finding::Reached { undecided } => self.reached(undecided),
+            Finding::Unreachable(error) => self.unanswered(&error),
         }
     }
 
     /// All starts that are told at once go into one batch, so that they become durable together.
     fn found(&mut self, found: Vec<Found>) {
         let mut resumed = Vec::new();
+        let mut unfound = Vec::new();
         for Found { present, start } in found {
+            unfound.extend(self.unfound.remove(&(present.topic.clone(), present.partition)));
             let (low, high) = (Offset(present.low), Offset(present.high));
             let before = self.partitions.find(&present.topic, present.partition);
             let stream = Arc::new(Stream::Partition {
@@ -143,6 +145,7 @@ impl Consume {
                 }
             }
         }
+        self.are_found(unfound);
         self.fetch(&resumed);
     }
 
@@ -175,6 +178,7 @@ impl Consume {
         }
         tracing::info!(source = self.name, stream = %partition.stream, next = %partition.next,
             "its own cluster answers again: partition resumed");
+        partition.show_readable();
         partition.run();
         Some(index)
     }

@@ -17,6 +17,14 @@ use crate::position::{Offset, Stream, UnixMillis};
 use crate::source::GapPolicy;
 use crate::source::status::State;
 
+/// Why the cluster counts as away.
+pub struct Away {
+    since: UnixMillis,
+    error: String,
+    /// Whether the thread that asks it got no answer. What was fetched before says nothing then.
+    is_unanswered: bool,
+}
+
 impl Consume {
     /// Stops one partition; the others go on.
     pub(super) fn halt(&mut self, index: Index, halt: Halt) {
@@ -104,7 +112,7 @@ impl Consume {
     pub(super) fn topic_changed(
         &mut self,
         topic: &str,
-        expected: Uuid,
+        expected: Option<Uuid>,
         found: Uuid,
         partitions: &BTreeSet<i32>,
     ) {
@@ -115,11 +123,11 @@ impl Consume {
                 continue;
             }
             let expected = match *self.partitions[index].stream {
-                Stream::Partition { topic_id: Some(expected), .. } => expected,
+                Stream::Partition { topic_id: Some(expected), .. } => Some(expected),
                 _ => expected,
             };
-            if expected != found {
-                self.halt(index, Halt { gap: Gap::OtherTopic { expected, found }, beyond: None });
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                self.stop_for(index, Gap::OtherTopic { expected, found });
             }
         }
     }
@@ -131,10 +139,28 @@ impl Consume {
         for index in current {
             if self.partitions[index].stream.cluster() != found {
                 let (expected, found) = (expected.to_owned(), found.to_owned());
-                self.halt(index, Halt { gap: Gap::OtherCluster { expected, found }, beyond: None });
+                self.stop_for(index, Gap::OtherCluster { expected, found });
             }
         }
+        self.forget_unfound(|_| true);
         self.broken = Some(format!("the cluster was {expected:?} and is {found:?}"));
+    }
+
+    /// Behind this gap nothing is found yet. Where it is skipped once that is, nobody need be called.
+    fn stop_for(&mut self, index: Index, gap: Gap) {
+        let skips = self.skips(&gap);
+        let halt = Halt { gap, beyond: None };
+        if !skips || self.partitions[index].phase == Phase::Halted {
+            return self.halt(index, halt);
+        }
+        let partition = &mut self.partitions[index];
+        let fetched = partition.phase == Phase::Running;
+        tracing::info!(source = self.name, stream = %partition.stream, next = %partition.next,
+            "nothing more is read of it, and what is there now is gone on to: {}", halt.gap);
+        partition.wait_behind(halt);
+        if fetched {
+            self.unfetch(index);
+        }
     }
 
     /// What is not there is not shown. Its position stays, in the log and here: should a topic of
@@ -144,6 +170,7 @@ impl Consume {
         for index in self.partitions.of_topic(topic) {
             self.let_go(index);
         }
+        self.forget_unfound(|unfound| unfound == topic);
     }
 
     fn let_go(&mut self, index: Index) {
@@ -177,33 +204,50 @@ impl Consume {
         }
     }
 
-    /// Where a new source begins is decided for all of its partitions at once.
-    pub(super) fn undecided(&mut self, why: &str) {
-        if !self.reconnecting {
-            self.wiring.status.pause(why);
-        }
-    }
-
     pub(super) fn unreachable(&mut self, error: &str) {
-        if self.reconnecting {
+        match &mut self.away {
+            Some(away) if away.error == error => return,
             // What explains it may come later than what follows from it.
-            if let State::Reconnecting { since, error: told } = self.wiring.status.state()
-                && told != error
-            {
+            Some(away) => {
                 tracing::debug!(source = self.name, error, "the cluster cannot be reached");
-                self.wiring.status.set_state(State::Reconnecting { since, error: error.into() });
+                error.clone_into(&mut away.error);
             }
-            return;
+            None => {
+                tracing::warn!(
+                    source = self.name,
+                    error,
+                    "the cluster cannot be reached; trying again"
+                );
+                let since = UnixMillis::now();
+                self.away = Some(Away { since, error: error.to_owned(), is_unanswered: false });
+            }
         }
-        self.reconnecting = true;
-        tracing::warn!(source = self.name, error, "the cluster cannot be reached; trying again");
-        let (since, error) = (UnixMillis::now(), error.to_owned());
-        self.wiring.status.set_state(State::Reconnecting { since, error });
+        self.show_state();
     }
 
-    pub(super) fn reached(&mut self) {
-        if self.reconnecting {
-            self.reconnecting = false;
+    /// The thread that asks the cluster got no answer.
+    pub(super) fn unanswered(&mut self, error: &str) {
+        self.unreachable(error);
+        if let Some(away) = &mut self.away {
+            away.is_unanswered = true;
+        }
+    }
+
+    /// A message came.
+    pub(super) fn delivered(&mut self) {
+        if self.away.as_ref().is_some_and(|away| !away.is_unanswered) {
+            self.is_there();
+        }
+    }
+
+    /// The cluster answered. `undecided`: why nothing is found yet all the same.
+    pub(super) fn reached(&mut self, undecided: Option<String>) {
+        self.undecided = undecided;
+        self.is_there();
+    }
+
+    fn is_there(&mut self) {
+        if self.away.take().is_some() {
             self.consumer.context().forget_reason();
             self.wiring.metrics.source.reconnects.with_label_values(&[&self.name]).inc();
             tracing::info!(source = self.name, "the cluster answers again");
@@ -212,15 +256,22 @@ impl Consume {
     }
 
     pub(super) fn show_state(&self) {
-        if let Some((why, since)) = &self.stuck {
+        let status = &self.wiring.status;
+        if let Some((why, since)) = self.stuck.as_ref().or(self.unheard.as_ref()) {
             let (why, since) = (why.clone(), *since);
-            return self.wiring.status.set_state(State::Halted { why, since });
+            return status.set_state(State::Halted { why, since });
         }
-        let none = self.partitions.current().next().is_none();
-        match (self.intake.paused, none) {
-            (true, _) => self.wiring.status.pause(self.why_paused()),
-            (false, true) => self.wiring.status.starting(self.awaited()),
-            (false, false) => self.wiring.status.set_state(State::Running),
+        if let Some(Away { since, error, .. }) = &self.away {
+            let (since, error) = (*since, error.clone());
+            return status.set_state(State::Reconnecting { since, error });
+        }
+        if self.intake.paused {
+            return status.pause(self.why_paused());
+        }
+        match (self.partitions.current().next(), &self.undecided) {
+            (Some(_), _) => status.set_state(State::Running),
+            (None, Some(why)) => status.pause(why),
+            (None, None) => status.starting(self.awaited()),
         }
     }
 

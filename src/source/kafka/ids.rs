@@ -10,6 +10,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
+use super::discovery::{Discovery, REQUEST_TIMEOUT, Survey};
+use super::native;
 use super::topics::Topics;
 
 /// So many answers without an id, and there are none.
@@ -20,7 +22,7 @@ const ASK_SILENT_EVERY: Duration = Duration::from_secs(60);
 /// What the rounds so far have shown.
 #[derive(Default)]
 pub struct Ids {
-    /// Whether the cluster ever told one.
+    /// Whether the cluster ever told one, in this process or before.
     told: bool,
     /// Rounds in which it told none.
     without: u32,
@@ -32,6 +34,12 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// The log has ids that this cluster told: one that is silent at first is not believed to have
+    /// none. A topic that was made anew meanwhile would be read on in silence.
+    pub fn were_told(&mut self) {
+        self.told = true;
+    }
+
     /// Whether it is worth asking: seldom one that answers everything else, and never this.
     pub fn are_asked_for(&self) -> bool {
         let never_answers = self.silent && self.without >= ROUNDS_WITHOUT;
@@ -76,6 +84,42 @@ impl Ids {
     }
 }
 
+impl Discovery {
+    /// Nothing is begun without them, but what is read is read on: they come from one broker, and
+    /// the others deliver.
+    pub(super) fn topic_ids(
+        &self,
+        topics: &mut Topics,
+        survey: &mut Survey,
+    ) -> HashMap<String, Uuid> {
+        if self.embedded.is_some() || topics.there.is_empty() || !survey.ids.are_asked_for() {
+            return HashMap::new();
+        }
+        let names: Vec<String> = topics.there.keys().cloned().collect();
+        self.readers.busy.begin();
+        let answer = native::topic_ids(&self.asker, &names, REQUEST_TIMEOUT);
+        let failed = match survey.ids.answered(&self.source, topics, answer) {
+            Ok(ids) => {
+                if survey.without_ids.take().is_some() {
+                    tracing::info!(source = self.source, "the topics' ids are told again");
+                }
+                return ids;
+            }
+            Err(error) => error.to_string(),
+        };
+        topics.without_ids_unready(&HashMap::new());
+        let why = format!(
+            "whether a topic was made anew cannot be told, so no further partition is begun: the \
+             topics' ids cannot be asked for ({failed})"
+        );
+        if survey.without_ids.is_none() {
+            tracing::warn!(source = self.source, "{why}");
+        }
+        survey.without_ids = Some(why);
+        HashMap::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -100,6 +144,18 @@ mod tests {
         }
         ids.answered("s", &mut topics, answer)?;
         Ok(topics.there.into_keys().collect())
+    }
+
+    #[test]
+    fn one_that_told_ids_to_an_earlier_process_is_waited_for() {
+        let mut ids = Ids::default();
+        ids.were_told();
+        for _round in 0..ROUNDS_WITHOUT * 2 {
+            assert!(ready(&mut ids, failed(RDKafkaErrorCode::OperationTimedOut)).is_err());
+            assert!(ready(&mut ids, Ok(HashMap::new())).unwrap().is_empty());
+            assert!(ids.are_asked_for());
+        }
+        assert_eq!(ready(&mut ids, id("old")).unwrap(), ["old"]);
     }
 
     #[test]

@@ -20,8 +20,10 @@
 //! a refused commit.
 
 mod accept;
+mod busy;
 mod claims;
 mod client;
+mod closing;
 mod commit;
 mod consume;
 mod context;
@@ -30,6 +32,7 @@ mod epochs;
 mod found;
 mod halt;
 mod ids;
+mod known;
 mod native;
 mod opening;
 mod partitions;
@@ -38,6 +41,7 @@ mod place;
 mod pressure;
 mod probe;
 mod properties;
+mod readers;
 mod rebuild;
 mod settings;
 mod spawn;
@@ -48,6 +52,7 @@ mod stop;
 mod tests;
 mod topics;
 mod turns;
+mod unfound;
 mod unseen;
 
 use std::thread::JoinHandle;

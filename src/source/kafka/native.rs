@@ -1,17 +1,20 @@
-//! What rdkafka has no safe call for: leader epochs, topic ids, and where an end is. And one
-//! function of librdkafka that must not run.
+//! What rdkafka has no safe call for: leader epochs, headers as they are, topic ids, and where an
+//! end is. And one function of librdkafka that must not run.
 //!
 //! Promise: nothing of librdkafka's outlives a call, and no pointer leaves this file.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
+use std::slice;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{IsError, KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
+#[cfg(test)]
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use uuid::Uuid;
@@ -36,6 +39,51 @@ pub fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
     // consumer's queue, which is what the call asks for.
     let epoch = unsafe { sys::rd_kafka_message_leader_epoch(message.ptr()) };
     (epoch >= 0).then_some(epoch)
+}
+
+/// Gives each header, in order; `None` is a value that is null. rdkafka's own panics at a name that
+/// is no UTF-8, and takes headers that cannot be read for none. An error: none was given.
+pub fn each_header(
+    message: &BorrowedMessage<'_>,
+    mut take: impl FnMut(&str, Option<&[u8]>),
+) -> Result<(), RDKafkaErrorCode> {
+    // SAFETY: the message is borrowed, so librdkafka has not freed it, nor the headers, which are
+    // its own. The name ends with a zero; the value is null or has `size` bytes. What `take` is
+    // given it cannot keep.
+    unsafe {
+        let headers = headers(message.ptr())?;
+        if headers.is_null() {
+            return Ok(());
+        }
+        for at in 0..sys::rd_kafka_header_cnt(headers) {
+            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+            let error = sys::rd_kafka_header_get_all(headers, at, &mut name, &mut value, &mut size);
+            if error.is_error() {
+                return Err(error.into());
+            }
+            let value = (!value.is_null()).then(|| slice::from_raw_parts(value.cast::<u8>(), size));
+            take(&CStr::from_ptr(name).to_string_lossy(), value);
+        }
+    }
+    Ok(())
+}
+
+/// Null: it has none.
+///
+/// # Safety
+///
+/// `message` is alive, and came from a consumer's queue. What is returned ends with it.
+unsafe fn headers(
+    message: *const sys::rd_kafka_message_t,
+) -> Result<*const sys::rd_kafka_headers_t, RDKafkaErrorCode> {
+    let mut headers = ptr::null_mut();
+    // SAFETY: as the caller promises.
+    let error = unsafe { sys::rd_kafka_message_headers(message, &mut headers) };
+    match RDKafkaErrorCode::from(error) {
+        RDKafkaErrorCode::NoError => Ok(headers),
+        RDKafkaErrorCode::NoEnt => Ok(ptr::null()),
+        code => Err(code),
+    }
 }
 
 /// Sets the epoch of one element; nothing if there is no such element.
@@ -67,16 +115,20 @@ pub fn read<C: ConsumerContext>(reader: &BaseConsumer<C>, timeout: Duration) -> 
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is borrowed and outlives the block. The message is ours until it is
     // destroyed, here and once; what is needed of it is copied before that.
-    let (error, offset) = unsafe {
+    let (code, offset) = unsafe {
         let message = sys::rd_kafka_consumer_poll(reader.client().native_ptr(), millis);
         if message.is_null() {
             return None;
         }
-        let told = ((*message).err, (*message).offset);
+        let (mut code, offset) = (RDKafkaErrorCode::from((*message).err), (*message).offset);
+        // Whoever consumes it takes it for damaged.
+        if code == RDKafkaErrorCode::NoError && headers(message).is_err() {
+            code = RDKafkaErrorCode::BadMessage;
+        }
         sys::rd_kafka_message_destroy(message);
-        told
+        (code, offset)
     };
-    Some(match RDKafkaErrorCode::from(error) {
+    Some(match code {
         RDKafkaErrorCode::NoError => Read::Message(offset),
         RDKafkaErrorCode::PartitionEOF => Read::End(offset),
         code => Read::Failed(code),
@@ -170,6 +222,45 @@ unsafe fn read_ids(
             }
         }
     }
+}
+
+/// Publishes to partition 0, with header names of any bytes.
+#[cfg(test)]
+pub fn publish_with_headers(
+    producer: &BaseProducer,
+    topic: &str,
+    value: &str,
+    headers: &[(&[u8], Option<&[u8]>)],
+) {
+    let topic = CString::new(topic).unwrap();
+    // SAFETY: the client, the topic's name and the value outlive the call, which copies them; so
+    // do names and values of headers. The list is the message's once it is taken, which is checked.
+    let error = unsafe {
+        let list = sys::rd_kafka_headers_new(headers.len());
+        for (name, value) in headers {
+            let (value, size) = value.map_or((ptr::null(), 0), |it| (it.as_ptr(), it.len()));
+            let (name, length) = (name.as_ptr().cast(), name.len() as isize);
+            let added = sys::rd_kafka_header_add(list, name, length, value.cast(), size as isize);
+            assert!(!added.is_error());
+        }
+        sys::rd_kafka_producev(
+            producer.client().native_ptr(),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TOPIC,
+            topic.as_ptr(),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
+            0_i32,
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
+            sys::RD_KAFKA_MSG_F_COPY as c_int,
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,
+            value.as_ptr(),
+            value.len(),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS,
+            list,
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
+        )
+    };
+    assert!(!error.is_error(), "{error:?}");
+    producer.flush(Duration::from_secs(60)).unwrap();
 }
 
 #[cfg(test)]

@@ -121,8 +121,11 @@ impl Partition {
         };
         gauges.halted.set(0);
         gauges.unreadable.set(0);
+        // Of the same stream there may have been one before.
+        let status = status.stream(&stream);
+        status.set_state(StreamState::Running);
         Partition {
-            status: status.stream(&stream),
+            status,
             stream,
             phase,
             next,
@@ -195,6 +198,17 @@ impl Partition {
     pub fn show_end(&self, end: Offset) {
         self.gauges.end.set(end.0 as i64);
         self.status.set_end(end);
+    }
+
+    /// Until what is there now is found, which it goes on to by itself.
+    pub fn wait_behind(&mut self, halt: Halt) {
+        self.phase = Phase::Halted;
+        self.halt = Some(halt);
+    }
+
+    /// Whether it goes on by itself once what is there now is found.
+    pub fn waits_behind(&self) -> bool {
+        self.phase == Phase::Halted && self.gauges.halted.get() == 0
     }
 
     pub fn halt(&mut self, halt: Halt) {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::types::RDKafkaErrorCode;
 
+use super::native;
 use crate::position::{Fingerprint, Mark, Offset, Position, Stream, UnixMillis};
 use crate::source::identity::fingerprint;
 use crate::source::{Batch, Delivery, Item, What};
@@ -78,6 +80,7 @@ impl Pending {
         self.entries.len() >= messages_max || self.buffer.len() >= bytes_max
     }
 
+    /// An error: its headers cannot be read, and nothing was taken. They say what the message is.
     pub fn message(
         &mut self,
         index: Index,
@@ -85,18 +88,19 @@ impl Pending {
         epoch: Option<i32>,
         time: UnixMillis,
         message: &BorrowedMessage<'_>,
-    ) {
+    ) -> Result<(), RDKafkaErrorCode> {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve(self.usual_bytes.max(4096));
         }
+        let mut headers = Vec::new();
+        native::each_header(message, |name, value| {
+            headers.push((name.to_owned(), self.copy(value.unwrap_or_default())));
+        })?;
         let key = message.key().map(|key| self.copy(key));
         let value = message.payload().map(|value| self.copy(value));
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-        let headers = headers
-            .map(|header| (header.key.to_owned(), self.copy(header.value.unwrap_or_default())))
-            .collect();
         let what = Told::Message { time, key, value, headers };
         self.entries.push(Entered { index, next, epoch, what });
+        Ok(())
     }
 
     /// `epoch` as in [`Position`].

@@ -64,11 +64,9 @@ impl Consume {
             }
             (false, Some(_)) => self.set_paused(true),
             (false, None) => self.intake.full_since = None,
-            (true, Some(why)) => {
+            (true, Some(_)) => {
                 self.intake.relieved_since = None;
-                if !self.reconnecting {
-                    self.wiring.status.pause(why);
-                }
+                self.show_state();
             }
             (true, None) if self.refused.is_some() => {}
             (true, None) => {
@@ -97,9 +95,7 @@ impl Consume {
         }
         self.intake = Intake { paused, ..Intake::default() };
         self.show_paused();
-        if !self.reconnecting {
-            self.show_state();
-        }
+        self.show_state();
     }
 
     fn show_paused(&self) {
@@ -136,6 +132,8 @@ impl Consume {
             // Nobody has seen its number.
             self.batches -= 1;
         }
+        // What is durable already is committed all the same.
+        self.commits.advance(self.wiring.watermark.get(), &mut self.partitions);
         self.commits.forget();
         self.forget_accepted();
         self.retries.clear();

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::native::Read;
+use super::readers::Readers;
 use super::{Context, native};
 use crate::position::Offset;
 
@@ -57,7 +58,7 @@ pub enum Between {
     Damaged {
         readable: u64,
     },
-    /// There was no need to look: the offset is the end, or it is not in the log.
+    /// There was no need to look: the offset is the end, or it is not between the log's ends.
     NotAsked,
 }
 
@@ -97,29 +98,29 @@ pub struct Unanswered {
 /// `client` is one that is there, if it answers.
 pub fn look(
     client: Option<&BaseConsumer<Context>>,
-    config: &ClientConfig,
+    readers: &Readers,
     question: Question,
 ) -> Result<Answer, Box<Unanswered>> {
     let told = client.and_then(|client| Some((client, watermarks(client, &question).ok()?)));
     if let Some((client, (low, high))) = told {
-        return answer(client, config, question, low, high);
+        return answer(client, readers, question, low, high);
     }
     // Its connection may be what stands still.
-    let fresh = config.create_with_context::<_, BaseConsumer<Context>>(Context::default());
-    match fresh.and_then(|fresh| watermarks(&fresh, &question).map(|told| (fresh, told))) {
-        Ok((fresh, (low, high))) => answer(&fresh, config, question, low, high),
-        Err(error) => Err(Box::new(Unanswered { question, high: None, error })),
-    }
+    let answered = readers.fresh(|fresh| {
+        let (low, high) = watermarks(fresh, &question)?;
+        Ok(answer(fresh, readers, question.clone(), low, high))
+    });
+    answered.unwrap_or_else(|error| Err(Box::new(Unanswered { question, high: None, error })))
 }
 
 fn answer(
     client: &BaseConsumer<Context>,
-    config: &ClientConfig,
+    readers: &Readers,
     question: Question,
     low: u64,
     high: u64,
 ) -> Result<Answer, Box<Unanswered>> {
-    match between(client, config, &question, low, high) {
+    match between(client, readers, &question, low, high) {
         Ok(between) => Ok(Answer { question, low, high, between }),
         Err(error) => Err(Box::new(Unanswered { question, high: Some(high), error })),
     }
@@ -127,7 +128,7 @@ fn answer(
 
 fn between(
     client: &BaseConsumer<Context>,
-    config: &ClientConfig,
+    readers: &Readers,
     question: &Question,
     low: u64,
     high: u64,
@@ -138,9 +139,9 @@ fn between(
         _ if question.ends_only => Between::NotAsked,
         // A log of another leader may be of any length.
         Some(epoch) if next >= low && (question.suspect || inside) => {
-            read(config, question, Some(epoch), high)?
+            read(readers, question, Some(epoch), high)?
         }
-        _ if inside => read(config, question, None, high)?,
+        _ if inside => read(readers, question, None, high)?,
         _ => Between::NotAsked,
     };
     // Emptied meanwhile, it shows an end too.
@@ -154,36 +155,6 @@ fn watermarks(client: &BaseConsumer<Context>, question: &Question) -> KafkaResul
     let (low, high) = client.fetch_watermarks(&question.topic, question.partition, TIMEOUT)?;
     let no_offset = |_| KafkaError::MetadataFetch(RDKafkaErrorCode::NoOffset);
     Ok((u64::try_from(low).map_err(no_offset)?, u64::try_from(high).map_err(no_offset)?))
-}
-
-/// A reader of one partition: what it tells is about that one.
-struct Reader(BaseConsumer<Context>);
-
-impl Reader {
-    fn open(
-        config: &ClientConfig,
-        question: &Question,
-        epoch: Option<i32>,
-        reset: &str,
-    ) -> KafkaResult<Reader> {
-        let mut config = config.clone();
-        config.set("enable.partition.eof", "true");
-        config.set("queued.max.messages.kbytes", "1024");
-        config.set("statistics.interval.ms", "0");
-        config.set("auto.offset.reset", reset);
-        // One batch is enough, and more than one is not asked for.
-        config.set("fetch.message.max.bytes", "1000");
-        let reader: BaseConsumer<Context> = config.create_with_context(Context::default())?;
-        let mut list = TopicPartitionList::new();
-        let next = KafkaOffset::Offset(i64::try_from(question.next.0).unwrap_or(i64::MAX));
-        list.add_partition_offset(&question.topic, question.partition, next)?;
-        reader.assign(&list)?;
-        if let Some(epoch) = epoch {
-            native::set_leader_epoch(&mut list, &question.topic, question.partition, epoch);
-            seek_validated(&reader, &list)?;
-        }
-        Ok(Reader(reader))
-    }
 }
 
 /// Fetching an assigned partition begins without asking whether its log was cut; a seek asks.
@@ -210,37 +181,41 @@ pub fn seek_validated(
 }
 
 fn read(
-    config: &ClientConfig,
+    readers: &Readers,
     question: &Question,
     epoch: Option<i32>,
     high: u64,
 ) -> KafkaResult<Between> {
-    let Reader(reader) = Reader::open(config, question, epoch, "error")?;
-    let deadline = Instant::now() + TIMEOUT;
-    let mut last = RDKafkaErrorCode::OperationTimedOut;
-    while Instant::now() < deadline {
-        let Some(read) = native::read(&reader, POLL_TIMEOUT) else { continue };
-        if let Some(between) = seen(read, high) {
-            return Ok(between);
-        }
-        match read {
-            Read::Failed(code) if is_damage(code) => {
-                return Ok(Between::Damaged { readable: readable(&reader, question, high)? });
+    let first = readers.of(question, epoch, "error", |reader| {
+        let deadline = Instant::now() + TIMEOUT;
+        let mut last = RDKafkaErrorCode::OperationTimedOut;
+        while Instant::now() < deadline {
+            let Some(read) = native::read(reader, POLL_TIMEOUT) else { continue };
+            if let Some(between) = seen(read, high) {
+                return Ok(Some(between));
             }
-            Read::Failed(RDKafkaErrorCode::AutoOffsetReset) => {
-                return match epoch {
-                    Some(epoch) => cut_at(config, question, epoch, high),
-                    None => Ok(Between::NotAsked),
-                };
+            match read {
+                Read::Failed(code) if is_damage(code) => {
+                    let readable = readable(readers, reader, question, high)?;
+                    return Ok(Some(Between::Damaged { readable }));
+                }
+                Read::Failed(RDKafkaErrorCode::AutoOffsetReset) => return Ok(None),
+                // Nothing comes after that, and others wait to be looked at.
+                Read::Failed(code) if is_refusal(code) => {
+                    return Err(KafkaError::MetadataFetch(code));
+                }
+                // Connections come and go; the deadline decides.
+                Read::Failed(code) => last = code,
+                Read::Message(_) | Read::End(_) => {}
             }
-            // Nothing comes after that, and others wait to be looked at.
-            Read::Failed(code) if is_refusal(code) => return Err(KafkaError::MetadataFetch(code)),
-            // Connections come and go; the deadline decides.
-            Read::Failed(code) => last = code,
-            Read::Message(_) | Read::End(_) => {}
         }
+        Err(KafkaError::MetadataFetch(last))
+    })?;
+    match (first, epoch) {
+        (Some(between), _) => Ok(between),
+        (None, Some(epoch)) => cut_at(readers, question, epoch, high),
+        (None, None) => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetOutOfRange)),
     }
-    Err(KafkaError::MetadataFetch(last))
 }
 
 /// What the first thing that was read says of everything below `high`. An end below it says
@@ -258,9 +233,15 @@ fn seen(read: Read, high: u64) -> Option<Between> {
 /// The first offset behind what cannot be read; `high` if there is none. After something damaged
 /// the client finds nothing more in the same answer, so each offset is tried: those of a damaged
 /// batch all fail.
-fn readable(reader: &BaseConsumer<Context>, question: &Question, high: u64) -> KafkaResult<u64> {
+fn readable(
+    readers: &Readers,
+    reader: &BaseConsumer<Context>,
+    question: &Question,
+    high: u64,
+) -> KafkaResult<u64> {
     let (mut at, mut tried) = (question.next.0 + 1, 0_u32);
     while at < high {
+        readers.busy.begin();
         let offset = KafkaOffset::Offset(i64::try_from(at).unwrap_or(i64::MAX));
         reader.seek(&question.topic, question.partition, offset, TIMEOUT)?;
         if let Some(found) = first_at(reader, high)? {
@@ -290,37 +271,36 @@ fn first_at(reader: &BaseConsumer<Context>, high: u64) -> KafkaResult<Option<u64
 }
 
 /// Told to reset, the client goes on where the broker says that the epoch's log ends.
-fn cut_at(
-    config: &ClientConfig,
-    question: &Question,
-    epoch: i32,
-    high: u64,
-) -> KafkaResult<Between> {
-    let Reader(reader) = Reader::open(config, question, Some(epoch), "earliest")?;
-    let deadline = Instant::now() + TIMEOUT;
-    while Instant::now() < deadline {
-        match native::read(&reader, POLL_TIMEOUT) {
-            // Where the log ends is where it was cut, if that is all there is.
-            Some(Read::End(offset)) => {
-                let end = u64::try_from(offset).unwrap_or(high).min(high);
-                return Ok(Between::Rewritten { at: end.min(question.next.0) });
+fn cut_at(readers: &Readers, question: &Question, epoch: i32, high: u64) -> KafkaResult<Between> {
+    readers.of(question, Some(epoch), "earliest", |reader| {
+        let deadline = Instant::now() + TIMEOUT;
+        while Instant::now() < deadline {
+            match native::read(reader, POLL_TIMEOUT) {
+                // Where the log ends is where it was cut, if that is all there is.
+                Some(Read::End(offset)) => {
+                    let end = u64::try_from(offset).unwrap_or(high).min(high);
+                    return Ok(Between::Rewritten { at: end.min(question.next.0) });
+                }
+                Some(Read::Message(offset)) => return reset_to(offset, question.next),
+                Some(Read::Failed(_)) | None => {}
             }
-            Some(Read::Message(offset)) => {
-                let at = u64::try_from(offset).unwrap_or(high);
-                // No further back than what we have: then it is a hole, and no cut.
-                return Ok(match at < question.next.0 {
-                    true => Between::Rewritten { at },
-                    false => Between::NotAsked,
-                });
-            }
-            Some(Read::Failed(_)) | None => {}
         }
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
+    })
+}
+
+/// No further back than what we have, it is no cut. Nor is all well there: whoever fetches at `next`
+/// is refused.
+fn reset_to(offset: i64, next: Offset) -> KafkaResult<Between> {
+    match u64::try_from(offset) {
+        Ok(at) if at < next.0 => Ok(Between::Rewritten { at }),
+        _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetOutOfRange)),
     }
-    Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
 }
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::ClientConfig;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
     use super::*;
@@ -341,6 +321,7 @@ mod tests {
 
         let config = broker.source_settings("group").client_config();
         let consumer = config.create_with_context(Context::default()).unwrap();
+        let readers = Readers::new("test", config);
         let question = Question {
             topic: String::new(),
             partition: 0,
@@ -358,15 +339,24 @@ mod tests {
             let (topic, next) = (broker.topic().to_owned(), Offset(next));
             let question = Question { topic, partition: 0, next, ..question.clone() };
             let answer =
-                look(Some(&consumer), &config, question).map_err(|told| told.error).unwrap();
+                look(Some(&consumer), &readers, question).map_err(|told| told.error).unwrap();
             assert_eq!((answer.low, answer.high, answer.between), (0, 10, between), "{next}");
         }
         let (topic, next) = (broker.topic().to_owned(), Offset(9));
         let question = Question { topic, next, ..question };
-        let Reader(reader) = Reader::open(&config, &question, None, "error").unwrap();
-        let mut told = std::iter::repeat_with(|| native::read(&reader, TIMEOUT)).flatten();
-        assert_eq!(told.next(), Some(Read::Message(9)));
-        assert_eq!(told.next(), Some(Read::End(10)));
+        let told = readers.of(&question, None, "error", |reader| {
+            let told = std::iter::repeat_with(|| native::read(reader, TIMEOUT)).flatten();
+            Ok(told.take(2).collect::<Vec<_>>())
+        });
+        assert_eq!(told.unwrap(), [Read::Message(9), Read::End(10)]);
+    }
+
+    #[test]
+    fn an_offset_that_is_refused_inside_the_log_is_no_place_where_all_is_well() {
+        assert_eq!(reset_to(4, Offset(5)).unwrap(), Between::Rewritten { at: 4 });
+        for offset in [5, 6, -1] {
+            assert!(reset_to(offset, Offset(5)).is_err(), "{offset}");
+        }
     }
 
     #[test]

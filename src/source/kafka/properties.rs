@@ -25,13 +25,22 @@ const NEVER: &[(&str, &str)] = &[
     ("ssl.engine.location", "foreign code would run in the process"),
 ];
 
+const MECHANISMS: [&str; 2] = ["sasl.mechanism", "sasl.mechanisms"];
+
+/// librdkafka asks its application for them, unless it is built with a client for HTTP.
+const NO_TOKENS: &str = "nobody here would refresh the tokens of OAUTHBEARER: use SCRAM-SHA-256, SCRAM-SHA-512, PLAIN or \
+     a client certificate";
+
 impl Properties {
     /// The first that may not be set, and why; `ours` beside those that nobody may set.
     pub fn refused(
         &self,
         ours: &'static [(&'static str, &'static str)],
     ) -> Option<(String, &'static str)> {
-        self.0.keys().find_map(|name| {
+        self.0.iter().find_map(|(name, value)| {
+            if MECHANISMS.contains(&name.as_str()) && value.eq_ignore_ascii_case("OAUTHBEARER") {
+                return Some((name.clone(), NO_TOKENS));
+            }
             let (_, reason) = NEVER.iter().chain(ours).find(|(refused, _)| refused == name)?;
             Some((name.clone(), *reason))
         })

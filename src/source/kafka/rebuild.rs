@@ -1,11 +1,11 @@
 //! A client that stands still or has failed for good is given up for a new one.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 
 use super::client::new_consumer;
+use super::closing::LEFT_BEHIND_MAX;
 use super::consume::Consume;
 use super::partitions::Phase;
 use super::pending::Index;
@@ -13,9 +13,8 @@ use crate::position::UnixMillis;
 
 /// Between two new clients: one that fails at once must not make them without end.
 const REBUILD_INTERVAL: Duration = Duration::from_secs(5);
-/// Clients that do not close (librdkafka's issue #4884) keep their memory: with so many of them
-/// left behind, no further one is made.
-const LEFT_BEHIND_MAX: usize = 8;
+/// Every request of the thread that asks the cluster ends long before.
+const UNHEARD_AFTER: Duration = Duration::from_secs(60);
 
 impl Consume {
     pub(super) fn rebuild_if_broken(&mut self) {
@@ -26,8 +25,7 @@ impl Consume {
         }
         let why = self.broken.take().unwrap_or_default();
         self.rebuilt = Some(Instant::now());
-        self.closing.retain(|closing| !closing.is_finished());
-        if self.closing.len() >= LEFT_BEHIND_MAX {
+        if self.closing.is_full() {
             let told = format!(
                 "a new client is needed ({why}), but the last {LEFT_BEHIND_MAX} have not closed: \
                  restart the daemon"
@@ -47,7 +45,7 @@ impl Consume {
                     "the Kafka client is given up for a new one"
                 );
                 let old = std::mem::replace(&mut self.consumer, consumer);
-                self.close_aside(move || {
+                self.closing.aside(&self.name, old, |old| {
                     // What it still has is fetched again; its answer is of no use.
                     let _ = old.unassign();
                     drop(old);
@@ -76,11 +74,25 @@ impl Consume {
         self.fetch(&running);
     }
 
-    fn close_aside(&mut self, close: impl FnOnce() + Send + 'static) {
-        let closing = thread::Builder::new().name(format!("kafka-close-{}", self.name));
-        match closing.spawn(close) {
-            Ok(closing) => self.closing.push_back(closing),
-            Err(error) => tracing::warn!(source = self.name, %error, "no thread to close a client"),
+    /// A call of librdkafka's may never return. What is assigned is read on, and nothing new is
+    /// found: no partition, no gap.
+    pub(super) fn watch_asker(&mut self) {
+        let is_unheard = self.busy.how_long().is_some_and(|time| time >= UNHEARD_AFTER);
+        if is_unheard == self.unheard.is_some() {
+            return;
         }
+        self.unheard = is_unheard.then(|| {
+            let why = format!(
+                "the thread that asks the cluster has not come back from the Kafka client for {} s: \
+                 restart the daemon",
+                UNHEARD_AFTER.as_secs()
+            );
+            (why, UnixMillis::now())
+        });
+        match &self.unheard {
+            Some((why, _)) => tracing::error!(source = self.name, "{why}"),
+            None => tracing::info!(source = self.name, "the cluster is asked again"),
+        }
+        self.show_state();
     }
 }

@@ -285,6 +285,8 @@ mod tests {
             ("isolation.level", "read_uncommitted"),
             ("check.crcs", "false"),
             ("ssl.engine.location", "foreign.so"),
+            ("sasl.mechanism", "OAUTHBEARER"),
+            ("sasl.mechanisms", "OAUTHBEARER"),
         ] {
             let error = refused(name, value).unwrap_err();
             let is_refused = matches!(error, InvalidKafkaSettings::Refused { .. });
@@ -296,6 +298,7 @@ mod tests {
         ));
         assert_eq!(refused("isolation.level", "read_committed"), Ok(()));
         assert_eq!(refused("fetch.min.bytes", "10"), Ok(()));
+        assert_eq!(refused("sasl.mechanism", "SCRAM-SHA-512"), Ok(()));
         assert_eq!(refused("message.max.bytes", "100000000"), Ok(()));
     }
 

@@ -1,5 +1,6 @@
 //! Starts the threads of a source, once it has its clients.
 
+use std::collections::BTreeSet;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,9 @@ use super::client::{ClientFault, Clients};
 use super::commit::Commits;
 use super::consume::Consume;
 use super::discovery::Discovery;
+use super::readers::Readers;
 use super::{KafkaSource, KafkaSourceError};
-use crate::position::UnixMillis;
+use crate::position::{Position, Stream, UnixMillis};
 use crate::source::status::State;
 use crate::source::{Order, Wiring};
 
@@ -44,20 +46,32 @@ fn begin(
     let (questions, asked) = crossbeam_channel::bounded(64);
     let commits = Commits::start(&source.name, &asker)?;
     let (name, embedded) = (source.name.clone(), source.embedded.clone());
-    let consume = Consume::new(source, wiring, consumer, findings, questions, commits);
+    let mut consume = Consume::new(source, wiring, consumer, findings, questions, commits);
+    let readers = Readers::new(&name, consume.settings.client_config());
+    consume.busy = readers.busy.clone();
     let discovery = Discovery {
         source: name.clone(),
         asker,
         consumer: Some(consume.consumer.clone()),
         wanted: consume.settings.wanted()?,
         settings: consume.settings.clone(),
+        readers,
         is_new: consume.positions.is_empty(),
+        with_ids: clusters_with_ids(&consume.positions),
         embedded,
         findings: tell,
         questions: asked,
     };
     thread::Builder::new().name(format!("kafka-find-{name}")).spawn(move || discovery.run())?;
     Ok(consume)
+}
+
+fn clusters_with_ids(positions: &[Position]) -> BTreeSet<String> {
+    let with_id = positions.iter().filter_map(|position| match &*position.stream {
+        Stream::Partition { cluster, topic_id: Some(_), .. } => Some(cluster.clone()),
+        _ => None,
+    });
+    with_id.collect()
 }
 
 fn run_later(source: KafkaSource, wiring: Wiring, fault: ClientFault) {

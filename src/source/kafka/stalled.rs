@@ -22,7 +22,7 @@ const CONFIRM_CUT_AFTER: Duration = Duration::from_secs(1);
 /// What is halted at a cut is read, each time with a new client: whether it was cut once more.
 const LOOK_AT_CUT_EVERY: Duration = Duration::from_secs(60);
 /// A partition that could not be looked at so often, one time after the other, cannot be read.
-const FAILURES_MAX: u32 = 3;
+pub(super) const FAILURES_MAX: u32 = 3;
 /// A damaged batch is fetched again and again, and complained about each time.
 const TELL_DAMAGE_EVERY: Duration = Duration::from_secs(60);
 
@@ -281,8 +281,8 @@ impl Consume {
             }
         }
         // The cluster is away, and that is told; what is halted is told too.
-        if self.reconnecting || partition.phase == Phase::Halted || partition.next != question.next
-        {
+        let is_away = self.away.is_some();
+        if is_away || partition.phase == Phase::Halted || partition.next != question.next {
             return;
         }
         partition.failures = partition.failures.saturating_add(1);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 
+use super::closing;
 use super::commit::is_transient;
 use super::consume::Consume;
 use crate::source::status::State;
@@ -63,7 +64,7 @@ impl Consume {
         drop((findings, commits));
         let (done, closed) = crossbeam_channel::bounded::<()>(1);
         let closing = thread::Builder::new().name(format!("kafka-close-{name}"));
-        let closing = closing.spawn(move || {
+        let closing = closing::on(closing, consumer, move |consumer| {
             drop(consumer);
             drop(done);
         });

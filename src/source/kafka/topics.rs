@@ -11,6 +11,7 @@ use regex::Regex;
 use uuid::Uuid;
 
 use super::Context;
+use super::busy::Busy;
 
 /// A topic of this beginning is the cluster's own: no pattern matches it.
 const INTERNAL: &str = "__";
@@ -54,10 +55,16 @@ impl Wanted {
     }
 
     /// What the cluster has of it. `timeout` is one request's longest wait.
-    pub fn look(&self, client: &BaseConsumer<Context>, timeout: Duration) -> KafkaResult<Topics> {
+    pub fn look(
+        &self,
+        client: &BaseConsumer<Context>,
+        timeout: Duration,
+        busy: &Busy,
+    ) -> KafkaResult<Topics> {
         let mut topics = Topics::default();
         if self.patterns.is_empty() {
             for name in &self.names {
+                busy.begin();
                 let metadata = client.fetch_metadata(Some(name), timeout)?;
                 for topic in metadata.topics() {
                     topics.take(topic.name(), topic.error().map(Into::into), topic.partitions());

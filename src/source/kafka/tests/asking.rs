@@ -8,6 +8,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::super::discovery::{Discovery, ROUNDS_GONE, Silent};
 use super::super::opening::Opening;
+use super::super::readers::Readers;
 use super::super::settings::KafkaSettings;
 use super::super::start::Start;
 use super::super::topics::Topics;
@@ -25,9 +26,11 @@ fn discovery(bootstrap: &str, start: Start) -> (Discovery, Receiver<Finding>, Se
         source: "test".into(),
         asker: new_consumer(&settings).unwrap(),
         consumer: None,
+        readers: Readers::new("test", settings.client_config()),
         wanted: settings.wanted().unwrap(),
         settings,
         is_new: true,
+        with_ids: BTreeSet::new(),
         embedded: Some(CLUSTER.into()),
         findings: tell,
         questions,
@@ -103,9 +106,25 @@ fn a_topic_that_was_refused_at_first_starts_where_the_settings_say() {
     let (discovery, findings, _ask) = discovery(&cluster.bootstrap_servers(), Start::Latest);
     thread::spawn(move || discovery.run());
     // It has nothing else to decide.
-    while !matches!(findings.recv_timeout(LIMIT).unwrap(), Finding::Reached) {}
+    while !matches!(findings.recv_timeout(LIMIT).unwrap(), Finding::Reached { .. }) {}
     cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
     assert_eq!(starts(&told(&findings)), [Offset(5)]);
+}
+
+#[test]
+fn a_partition_without_a_leader_is_told_as_not_found_and_found_when_it_has_one() {
+    let cluster = cluster(1, 2);
+    cluster.partition_leader(TOPIC, 1, None).unwrap();
+    let (discovery, findings, _ask) = discovery(&cluster.bootstrap_servers(), Start::Earliest);
+    thread::spawn(move || discovery.run());
+    let not_found = loop {
+        if let Finding::NotFound(not_found) = findings.recv_timeout(LIMIT).unwrap() {
+            break not_found;
+        }
+    };
+    assert_eq!((not_found.topic.as_str(), not_found.partition), (TOPIC, 1));
+    cluster.partition_leader(TOPIC, 1, Some(1)).unwrap();
+    assert_eq!(told(&findings)[0].present.partition, 1);
 }
 
 #[test]
@@ -123,7 +142,7 @@ fn a_leader_that_does_not_answer_is_asked_once_and_delays_no_other() {
     assert_eq!(partition(told(&findings)), 0);
     let first = Instant::now();
     assert_eq!(partition(told(&findings)), last);
-    while !matches!(findings.recv_timeout(LIMIT).unwrap(), Finding::Reached) {}
+    while !matches!(findings.recv_timeout(LIMIT).unwrap(), Finding::Reached { .. }) {}
     // One question takes ten seconds, twelve of them two minutes.
     assert!(first.elapsed() > Duration::from_secs(2), "it was told with the others");
     assert!(began.elapsed() < Duration::from_secs(60), "each was asked about");

@@ -3,6 +3,7 @@
 use super::super::epochs::Epochs;
 use super::super::partitions::{Doubt, Phase};
 use super::*;
+use crate::source::status::StreamState;
 
 #[test]
 fn a_message_where_nothing_was_to_be_found_is_gone_back_to_once_that_is_durable() {
@@ -146,4 +147,22 @@ fn what_was_passed_over_is_not_the_last_messages_leaders() {
     // Asked with it about 9, the broker would say that its log ends at 5.
     assert_eq!(world.partition(0).position().leader_epoch, None);
     assert_eq!((world.partition(0).next, world.gap(0)), (Offset(9), None));
+}
+
+#[test]
+fn behind_a_gap_that_was_accepted_status_and_gauge_say_the_same_before_that_is_durable() {
+    let mut world = World::having_read(1, 5);
+    let answer = world.answer(0, 9, Between::Damaged { readable: 8 });
+    world.consume.looked(answer);
+    let labels = ["test", world.broker.topic(), "0"];
+    let gauge = world.consume.wiring.metrics.source.halted.with_label_values(&labels);
+    assert!(matches!(world.streams()[0].state, StreamState::Halted { .. }) && gauge.get() == 1);
+    world.set_durable(false);
+    let (answer, _answered) = crossbeam_channel::bounded(1);
+    world.orders.send(Order::AcceptGap { topic: None, partition: None, answer }).unwrap();
+    world.turn_until("the question", |world| !world.asked.is_empty());
+    let answer = world.answer(0, 9, Between::Damaged { readable: 8 });
+    world.tell(Finding::Looked(answer));
+    world.turn_until("the decision", |world| world.gap(0).is_none());
+    assert_eq!((&world.streams()[0].state, gauge.get()), (&StreamState::Running, 0));
 }

@@ -25,7 +25,7 @@ fn a_topic_made_anew_with_fewer_partitions_lets_the_others_go() {
     let topic = world.broker.topic().to_owned();
     world.tell(Finding::TopicChanged {
         topic: topic.clone(),
-        expected: ID,
+        expected: Some(ID),
         found: OTHER_ID,
         partitions: BTreeSet::from([0]),
     });
@@ -175,12 +175,12 @@ fn a_source_that_has_no_topic_says_what_it_waits_for() {
     };
     let (why, since) = told(&world);
     assert_eq!(why, "connecting");
-    world.tell(Finding::Reached);
+    world.tell(Finding::Reached { undecided: None });
     world.consume.turn();
     assert!(told(&world).0.contains("no topic"), "{:?}", told(&world));
     world.tell(Finding::Missing(BTreeSet::from(["nowhere".to_owned()])));
     world.tell(Finding::Refused(BTreeMap::from([("hidden".to_owned(), "no rights".to_owned())])));
-    world.tell(Finding::Reached);
+    world.tell(Finding::Reached { undecided: None });
     world.consume.turn();
     let report = world.consume.wiring.status.report();
     assert_eq!(report.missing_topics, BTreeSet::from(["nowhere".to_owned()]));
@@ -189,7 +189,46 @@ fn a_source_that_has_no_topic_says_what_it_waits_for() {
     assert_eq!(still, since, "it has been starting ever since");
     world.tell(Finding::Missing(BTreeSet::new()));
     world.found(CLUSTER, ID, 0, 0);
-    world.tell(Finding::Reached);
+    world.tell(Finding::Reached { undecided: None });
     world.turn_until("the topic", |world| world.consume.wiring.status.state() == State::Running);
     assert!(world.consume.wiring.status.report().missing_topics.is_empty());
+}
+
+#[test]
+fn an_id_that_comes_late_stops_what_was_read_under_another() {
+    let mut world = World::having_read(1, 2);
+    let changed = |found| {
+        let (topic, partitions) = (world.broker.topic().to_owned(), BTreeSet::from([0]));
+        Finding::TopicChanged { topic, expected: None, found, partitions }
+    };
+    let (same, other) = (changed(ID), changed(OTHER_ID));
+    world.tell(same);
+    world.consume.turn();
+    assert_eq!((world.gap(0), world.partition(0).phase), (None, Phase::Running));
+    world.tell(other);
+    world.turn_until("the halt", |world| world.gap(0).is_some());
+    assert_eq!(world.gap(0), Some(Gap::OtherTopic { expected: ID, found: OTHER_ID }));
+}
+
+#[test]
+fn what_will_be_skipped_is_told_nobody_as_halted() {
+    let mut world = World::having_read(1, 5);
+    world.consume.settings.gap = GapPolicy::Skip;
+    let topic = world.broker.topic().to_owned();
+    let gauge =
+        world.consume.wiring.metrics.source.halted.with_label_values(&["test", &topic, "0"]);
+    let (expected, found, partitions) = (Some(ID), OTHER_ID, BTreeSet::from([0]));
+    world.tell(Finding::TopicChanged { topic, expected, found, partitions });
+    world.turn_until("the end", |world| world.partition(0).phase == Phase::Halted);
+    assert_eq!((&world.streams()[0].state, gauge.get()), (&StreamState::Running, 0));
+    // Nothing of the new one is taken under the old one's offsets.
+    world.publish(0, 5..8);
+    (0..20).for_each(|_| assert!(world.consume.turn()));
+    world.halt_and_go_on();
+    (0..20).for_each(|_| assert!(world.consume.turn()));
+    assert_eq!(world.values().len(), 5);
+    assert_eq!((&world.streams()[0].state, gauge.get()), (&StreamState::Running, 0));
+    world.found(CLUSTER, OTHER_ID, 0, 8);
+    world.turn_until("the new one", |world| world.values().len() == 13);
+    assert_eq!((&world.streams()[0].state, gauge.get()), (&StreamState::Running, 0));
 }

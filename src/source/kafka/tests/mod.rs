@@ -4,10 +4,13 @@
 mod asking;
 mod cuts;
 mod gone;
+mod headers;
 mod ids;
 mod mended;
 mod paused;
+mod state;
 mod stuck;
+mod unfound;
 mod voided;
 
 use std::collections::BTreeSet;

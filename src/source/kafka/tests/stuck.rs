@@ -3,6 +3,7 @@
 
 use std::thread;
 
+use super::super::busy::Busy;
 use super::super::partitions::Phase;
 use super::*;
 use crate::source::status::{State, StreamState};
@@ -64,7 +65,7 @@ fn clients_that_do_not_close_are_not_made_without_end() {
     let (closes, never) = crossbeam_channel::bounded::<()>(0);
     for _client in 0..8 {
         let never = never.clone();
-        world.consume.closing.push_back(thread::spawn(move || assert!(never.recv().is_err())));
+        world.consume.closing.0.push(thread::spawn(move || assert!(never.recv().is_err())));
     }
     world.consume.broken = Some("it stands still".into());
     world.consume.rebuild_if_broken();
@@ -74,11 +75,11 @@ fn clients_that_do_not_close_are_not_made_without_end() {
     };
     assert!(why.contains("it stands still") && why.contains("restart the daemon"), "{why}");
     // It is still needed, and had as soon as one closes; what was read is not read again.
-    world.consume.reached();
+    world.consume.reached(None);
     assert!(matches!(world.consume.wiring.status.state(), State::Halted { .. }));
     drop(closes);
     world.turn_until("their end", |world| {
-        world.consume.closing.iter().all(thread::JoinHandle::is_finished)
+        world.consume.closing.0.iter().all(thread::JoinHandle::is_finished)
     });
     world.consume.rebuilt = None;
     world.consume.rebuild_if_broken();
@@ -163,4 +164,23 @@ fn while_the_cluster_is_away_no_partition_is_told_unreadable() {
     (0..9).for_each(|_| not_looked(&mut world, RDKafkaErrorCode::OperationTimedOut));
     assert_eq!((unreadable(&world), world.partition(0).phase), (0, Phase::Running));
     assert!(matches!(world.consume.wiring.status.state(), State::Reconnecting { .. }));
+}
+
+#[test]
+fn a_thread_that_does_not_come_back_from_asking_is_told() {
+    let mut world = World::having_read(1, 1);
+    world.consume.reached(None);
+    for (busy, is_told) in [(Duration::ZERO, false), (LIMIT * 2, true), (Duration::ZERO, false)] {
+        world.consume.busy = Busy::for_so_long(busy);
+        world.consume.turn();
+        match world.consume.wiring.status.state() {
+            State::Halted { why, .. } if is_told => assert!(why.contains("restart"), "{why}"),
+            state => assert_eq!((state, is_told), (State::Running, false)),
+        }
+    }
+    // One that waits may do so for long.
+    world.consume.busy = Busy::for_so_long(LIMIT * 2);
+    world.consume.busy.wait();
+    world.consume.turn();
+    assert_eq!(world.consume.wiring.status.state(), State::Running);
 }

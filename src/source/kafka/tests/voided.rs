@@ -65,3 +65,25 @@ fn another_clusters_halt_keeps_the_position_of_the_log() {
     assert!(world.gap(0).is_some());
     assert_eq!(world.partition(0).next, Offset(5));
 }
+
+#[test]
+fn what_was_durable_before_the_gate_closed_is_committed_while_it_is_closed() {
+    let mut world = not_all_durable();
+    // It is in the log, and the source has not seen that yet.
+    world.kept.durable.lock().unwrap().extend(1..=world.consume.batches);
+    world.kept.watermark.raise(world.consume.batches);
+    let commits = std::mem::replace(&mut world.consume.commits, Commits::whose_thread_has_ended());
+    world.consume.commits = commits.then_answered_with(vec![None]);
+    world.kept.gate.close("a bad message");
+    let (status, shutdown) =
+        (Arc::clone(&world.consume.wiring.status), world.consume.wiring.shutdown.clone());
+    let consume = world.consume;
+    let source = std::thread::spawn(move || consume.run());
+    let deadline = Instant::now() + LIMIT;
+    while status.report().streams[0].committed != Some(Offset(10)) {
+        assert!(Instant::now() < deadline, "{:?}", status.report());
+        std::thread::yield_now();
+    }
+    shutdown.ask();
+    source.join().unwrap();
+}
