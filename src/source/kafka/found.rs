@@ -79,9 +79,8 @@ impl Consume {
     /// All starts that are told at once go into one batch, so that they become durable together.
     fn found(&mut self, found: Vec<Found>) {
         let mut resumed = Vec::new();
-        let mut unfound = Vec::new();
+        let unfound = self.take_unfound(&found);
         for Found { present, start } in found {
-            unfound.extend(self.unfound.remove(&(present.topic.clone(), present.partition)));
             let (low, high) = (Offset(present.low), Offset(present.high));
             let before = self.partitions.find(&present.topic, present.partition);
             let stream = Arc::new(Stream::Partition {

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use super::consume::Consume;
+use super::discovery::Found;
+use super::place::Present;
 use super::stalled::FAILURES_MAX;
 use uuid::Uuid;
 
@@ -65,6 +67,11 @@ impl Consume {
         let labels = stream_labels(stream);
         self.wiring.metrics.source.unreadable.with_label_values(&labels.each()).set(1);
         status.set_state(StreamState::Unreadable { since: *since, error });
+    }
+
+    pub(super) fn take_unfound(&mut self, found: &[Found]) -> Vec<Unfound> {
+        let place = |present: &Present| (present.topic.clone(), present.partition);
+        found.iter().filter_map(|found| self.unfound.remove(&place(&found.present))).collect()
     }
 
     /// What is shown of one that began as another stream goes.

@@ -117,7 +117,9 @@ fn a_partition_without_a_leader_is_told_as_not_found_and_found_when_it_has_one()
     cluster.partition_leader(TOPIC, 1, None).unwrap();
     let (discovery, findings, _ask) = discovery(&cluster.bootstrap_servers(), Start::Earliest);
     thread::spawn(move || discovery.run());
+    let deadline = Instant::now() + LIMIT;
     let not_found = loop {
+        assert!(Instant::now() < deadline, "it is not told");
         if let Finding::NotFound(not_found) = findings.recv_timeout(LIMIT).unwrap() {
             break not_found;
         }
