@@ -15,30 +15,38 @@ fn said(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
-fn a_gap_is_accepted_by_command_and_stays_accepted_over_a_kill() {
-    let Some(kafka) = Kafka::shared("a gap, accepted by command") else { return };
-    let topic = unique("accepted");
-    kafka.create_topic(&topic, 2);
-    let publish = |partition: u64, ids: std::ops::Range<u64>| {
-        let texts: Vec<String> = ids.map(point).collect();
-        kafka.publish(&topic, partition as i32, texts.iter().map(String::as_bytes));
-    };
+fn publish(kafka: &Kafka, topic: &str, partition: i32, ids: std::ops::Range<u64>) {
+    let texts: Vec<String> = ids.map(point).collect();
+    kafka.publish(topic, partition, texts.iter().map(String::as_bytes));
+}
+
+/// A daemon that has read ten messages of each of two partitions, and was killed. Ten more came to
+/// each, and of the first one all before `begin` is gone. `more` is configured of the source.
+fn cut_while_stopped(kafka: &Kafka, topic: &str, more: &str, begin: i64) -> Setup {
+    kafka.create_topic(topic, 2);
     let setup = Setup::new();
     setup.configure(&format!(
         "[collections.c]\nsize = 1\ndistance = \"Dot\"\n[storage]\n\
          checkpoint_wal_bytes = 1000000000\n[[source]]\nname = \"s\"\n\
-         [source.kafka]\nbrokers = \"{}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\n",
+         [source.kafka]\nbrokers = \"{}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\n{more}",
         kafka.bootstrap()
     ));
-    publish(0, 0..10);
-    publish(1, 100..110);
+    publish(kafka, topic, 0, 0..10);
+    publish(kafka, topic, 1, 100..110);
     let pointd = setup.start();
     pointd.wait_until("the first", PATIENCE, |pointd| pointd.count("c") == 20);
     pointd.kill_9();
-    publish(0, 10..20);
-    publish(1, 110..120);
-    kafka.delete_records(&topic, 0, 15);
+    publish(kafka, topic, 0, 10..20);
+    publish(kafka, topic, 1, 110..120);
+    kafka.delete_records(topic, 0, begin);
+    setup
+}
+
+#[test]
+fn a_gap_is_accepted_by_command_and_stays_accepted_over_a_kill() {
+    let Some(kafka) = Kafka::shared("a gap, accepted by command") else { return };
+    let topic = unique("accepted");
+    let setup = cut_while_stopped(kafka, &topic, "", 15);
 
     let pointd = setup.start_serving();
     pointd.wait_until("the other partition", PATIENCE, |pointd| pointd.count("c") == 30);
@@ -59,7 +67,7 @@ fn a_gap_is_accepted_by_command_and_stays_accepted_over_a_kill() {
     let wal = setup.data().join("wal");
     let records = said(&["wal", "inspect", "--records", wal.to_str().unwrap()]);
     assert_eq!(records.matches("decided: ").count(), 1, "{records}");
-    publish(0, 20..21);
+    publish(kafka, &topic, 0, 20..21);
     pointd.wait_until("one more", PATIENCE, |pointd| pointd.count("c") == 36);
 }
 
@@ -68,27 +76,7 @@ fn a_gap_is_accepted_by_command_and_stays_accepted_over_a_kill() {
 fn a_gap_is_skipped_as_configured_and_decided_once_over_kills() {
     let Some(kafka) = Kafka::shared("a gap, skipped as configured") else { return };
     let topic = unique("skipped");
-    kafka.create_topic(&topic, 2);
-    let publish = |partition: u64, ids: std::ops::Range<u64>| {
-        let texts: Vec<String> = ids.map(point).collect();
-        kafka.publish(&topic, partition as i32, texts.iter().map(String::as_bytes));
-    };
-    let setup = Setup::new();
-    setup.configure(&format!(
-        "[collections.c]\nsize = 1\ndistance = \"Dot\"\n[storage]\n\
-         checkpoint_wal_bytes = 1000000000\n[[source]]\nname = \"s\"\n\
-         [source.kafka]\nbrokers = \"{}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\n\
-         gap = \"skip\"\n",
-        kafka.bootstrap()
-    ));
-    publish(0, 0..10);
-    publish(1, 100..110);
-    let pointd = setup.start();
-    pointd.wait_until("the first", PATIENCE, |pointd| pointd.count("c") == 20);
-    pointd.kill_9();
-    publish(0, 10..20);
-    publish(1, 110..120);
-    kafka.delete_records(&topic, 0, 20);
+    let setup = cut_while_stopped(kafka, &topic, "gap = \"skip\"\n", 20);
 
     let decided = || {
         let wal = setup.data().join("wal");
@@ -105,7 +93,7 @@ fn a_gap_is_skipped_as_configured_and_decided_once_over_kills() {
     assert!(whole(&format!("{topic}/0 next 20")) && whole("skipped, as configured"), "{decision}");
     for (restart, id) in [20, 21].into_iter().enumerate() {
         let pointd = setup.start();
-        publish(0, id..id + 1);
+        publish(kafka, &topic, 0, id..id + 1);
         let expected = 31 + restart as u64;
         pointd.wait_until("one more", PATIENCE, |pointd| pointd.count("c") == expected);
         let operations = pointd.metric_at_least(OPERATIONS, expected as f64 + 1.0);
